@@ -1,2 +1,31 @@
-//! The program.
-fn main() {}
+//! The program: reads the command line and hands over to the command that it names.
+
+mod bench;
+mod cli;
+mod config;
+mod exit;
+mod listening;
+mod send;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return exit::after_usage(&said),
+    };
+    let done = match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
+        Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => config::check::run(&args),
+        Command::Send(args) => send::run(args),
+        Command::Bench(args) => bench::run(args),
+        Command::User(_) => exit::usage("users come with the access rules, which this version doesn't have yet"),
+        Command::Completions { shell } => cli::completions(shell),
+    };
+    exit::code(done)
+}

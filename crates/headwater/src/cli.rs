@@ -1,0 +1,146 @@
+//! The command line: every command with its options, as DESIGN names them.
+
+use std::io;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::{bench, send};
+
+/// A real-time event hub: events come in over frames, HTTP or WebSocket, are on disk before they are acknowledged, and
+/// go out live to everyone who watches.
+#[derive(Debug, Parser)]
+#[command(name = "headwater", version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+const EXAMPLES: &str = "Examples:
+  headwater                                    start the hub in ./headwater-data
+  headwater pub clinic/3/slot/9 taken --sticky
+  headwater sub 'clinic/+/slot/#' --json
+  tail -f app.log | headwater send -
+  headwater log export --data /var/lib/headwater > events.jsonl
+
+Settings come from flags, then HEADWATER_* in the environment, then headwater.toml, then defaults:
+`headwater check --origin` shows each value and where it comes from.
+Exit codes: 0 good, 1 failed, 2 usage or settings.";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the hub (the default command)
+    Serve(Box<ServeArgs>),
+    /// Check the settings and print each with its value
+    Check(CheckArgs),
+    /// Send a file's lines over the frame protocol, each acknowledged when it is on disk
+    Send(send::Args),
+    /// Measure this hub
+    Bench(bench::Args),
+    /// Users (not in this version yet)
+    #[command(hide = true)]
+    User(UserArgs),
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Example:\n  headwater completions bash > ~/.local/share/bash-completion/completions/headwater"
+    )]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+/// Settings that have a flag. All are texts: the table of settings reads them, whatever their source.
+#[derive(Args, Clone, Debug, Default)]
+pub struct SettingArgs {
+    /// Settings file [default: ./headwater.toml where there is one]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the log lives [default: ./headwater-data]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<String>,
+    /// HTTP, SSE and WebSocket listener, or `off`; port 0 picks a free one [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<String>,
+    /// MQTT listener; not in this version yet, only `off` is taken
+    #[arg(long, value_name = "ADDR")]
+    pub mqtt: Option<String>,
+    /// Frame protocol listener, or `off` [default: 127.0.0.1:7007]
+    #[arg(long, value_name = "ADDR")]
+    pub frames: Option<String>,
+    /// Applications to run, parted by commas, or `none` [default: intake]
+    #[arg(long, value_name = "LIST")]
+    pub apps: Option<String>,
+    /// What this process does; this version does all in one process, only `all` is taken
+    #[arg(long, value_name = "LIST")]
+    pub roles: Option<String>,
+    /// What keeps the events; this version has one, `embedded`
+    #[arg(long, value_name = "URL")]
+    pub engine: Option<String>,
+    /// Where services keep their tables; this version has no services, only `none` is taken
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
+    /// Any other setting by its name in the settings file, e.g. --set 'limits.payload_max=2 MiB'
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+impl SettingArgs {
+    /// The flags that were given, by the name of the flag.
+    pub fn given(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [
+            ("data", &self.data),
+            ("http", &self.http),
+            ("mqtt", &self.mqtt),
+            ("frames", &self.frames),
+            ("apps", &self.apps),
+            ("roles", &self.roles),
+            ("engine", &self.engine),
+            ("store", &self.store),
+        ]
+        .into_iter()
+        .filter_map(|(flag, value)| value.as_deref().map(|value| (flag, value)))
+    }
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub settings: SettingArgs,
+    /// Write the `listening` lines to this file too, once all listeners are bound
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// For benchmarks only: every sync of the disk takes this many milliseconds longer
+    #[arg(long, value_name = "MS", hide = true)]
+    pub test_sync_delay: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  headwater check --config headwater.toml\n  headwater check --origin")]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub settings: SettingArgs,
+    /// Show where each value comes from
+    #[arg(long)]
+    pub origin: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct UserArgs {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    _rest: Vec<String>,
+}
+
+/// Prints a completion script.
+pub fn completions(shell: Shell) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "headwater", &mut script);
+    io::Write::write_all(&mut io::stdout(), &script)?;
+    Ok(())
+}

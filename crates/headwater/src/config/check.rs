@@ -1,0 +1,34 @@
+//! `headwater check`: reads the settings as `serve` would, and prints what they mean.
+
+use std::io::Write;
+
+use super::read::{Sources, load};
+use super::table::KEYS;
+use crate::cli::CheckArgs;
+use crate::exit;
+
+/// Runs the command.
+///
+/// # Errors
+/// All faults of the settings at once (usage), or what stdout says.
+pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
+    let loaded = Sources::gather(&args.settings).and_then(|sources| load(&sources));
+    let mut loaded = loaded.map_err(|faults| exit::Usage(faults.to_string()))?;
+    let mut out = Vec::new();
+    for (key, origin) in KEYS.iter().zip(&loaded.origins) {
+        let value = key.show(&mut loaded.config);
+        if args.json {
+            let line = serde_json::json!({ "key": key.name, "value": value, "origin": origin.to_string() });
+            writeln!(out, "{line}")?;
+        } else if args.origin {
+            writeln!(out, "{:<34} {:<28} # {origin}", key.name, value)?;
+        } else {
+            writeln!(out, "{:<34} {value}", key.name)?;
+        }
+    }
+    std::io::stdout().write_all(&out)?;
+    if loaded.file.is_none() {
+        eprintln!("no settings file: these are flags, environment and defaults");
+    }
+    Ok(())
+}

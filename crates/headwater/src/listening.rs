@@ -1,0 +1,41 @@
+//! Tells where the hub listens: lines on stdout, and the same lines in the ready file.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Context;
+
+/// The addresses that are bound so far.
+#[derive(Debug, Default)]
+pub struct Listening {
+    lines: String,
+}
+
+impl Listening {
+    /// Prints one line, flushed at once: who started the hub may wait for it.
+    ///
+    /// # Errors
+    /// When stdout can't be written to (but for a closed pipe, which is the reader's choice).
+    pub fn announce(&mut self, protocol: &str, addr: SocketAddr) -> io::Result<()> {
+        let line = format!("listening {protocol} {addr}\n");
+        self.lines.push_str(&line);
+        let mut out = io::stdout().lock();
+        match out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Writes the ready file: whole or not at all, so that a reader never sees half of it.
+    ///
+    /// # Errors
+    /// When the file can't be written beside its place or put there.
+    pub fn write_ready_file(&self, path: &Path) -> anyhow::Result<()> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".tmp");
+        let written = fs::write(&name, &self.lines).and_then(|()| fs::rename(&name, path));
+        written.with_context(|| format!("can't write the ready file {}", path.display()))
+    }
+}
