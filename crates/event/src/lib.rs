@@ -12,6 +12,7 @@ pub mod delivery;
 pub mod event;
 pub mod headers;
 pub mod id;
+pub mod json;
 pub mod position;
 pub mod principal;
 pub mod refusal;
