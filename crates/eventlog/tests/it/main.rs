@@ -1,0 +1,1 @@
+//! Whole-log tests, one binary.
