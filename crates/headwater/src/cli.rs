@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::{bench, send};
+use crate::{bench, publish, send, watch};
 
 /// A real-time event hub: events come in over frames, HTTP or WebSocket, are on disk before they are acknowledged, and
 /// go out live to everyone who watches.
@@ -34,6 +34,10 @@ Exit codes: 0 good, 1 failed, 2 usage or settings.";
 pub enum Command {
     /// Start the hub (the default command)
     Serve(Box<ServeArgs>),
+    /// Publish an event, and wait until it is on disk
+    Pub(publish::PubArgs),
+    /// Watch what is published
+    Sub(watch::SubArgs),
     /// Check the settings and print each with its value
     Check(CheckArgs),
     /// Send a file's lines over the frame protocol, each acknowledged when it is on disk
@@ -129,6 +133,9 @@ pub struct CheckArgs {
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
+    /// Print the page that describes every setting (docs/configuration.md)
+    #[arg(long, hide = true)]
+    pub reference: bool,
 }
 
 #[derive(Args, Debug)]

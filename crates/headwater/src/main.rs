@@ -2,11 +2,14 @@
 
 mod bench;
 mod cli;
+mod client;
 mod config;
 mod exit;
 mod listening;
+mod publish;
 mod send;
 mod serve;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -21,6 +24,8 @@ fn main() -> ExitCode {
     };
     let done = match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
         Command::Serve(args) => serve::run(&args),
+        Command::Pub(args) => publish::run(args),
+        Command::Sub(args) => watch::run(args),
         Command::Check(args) => config::check::run(&args),
         Command::Send(args) => send::run(args),
         Command::Bench(args) => bench::run(args),

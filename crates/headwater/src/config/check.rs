@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::read::{Sources, load};
+use super::reference;
 use super::table::KEYS;
 use crate::cli::CheckArgs;
 use crate::exit;
@@ -12,6 +13,9 @@ use crate::exit;
 /// # Errors
 /// All faults of the settings at once (usage), or what stdout says.
 pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
+    if args.reference {
+        return Ok(std::io::stdout().write_all(reference::page().as_bytes())?);
+    }
     let loaded = Sources::gather(&args.settings).and_then(|sources| load(&sources));
     let mut loaded = loaded.map_err(|faults| exit::Usage(faults.to_string()))?;
     let mut out = Vec::new();

@@ -11,12 +11,13 @@ mod quantity;
 mod read;
 mod reference;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-pub use fault::Faults;
-pub use read::{Loaded, Origin, Sources, load};
+pub use read::{Loaded, Open, Sources, load};
 
 /// What runs.
 #[derive(Clone, Debug)]

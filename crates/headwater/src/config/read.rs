@@ -16,6 +16,10 @@ const FILE_DEFAULT: &str = "headwater.toml";
 /// Names with our prefix that are no settings of the hub but of the commands beside it.
 const ENV_BESIDE: &[&str] = &["HEADWATER_CONFIG", "HEADWATER_READY_FILE", "HEADWATER_ADDR", "HEADWATER_LOG"];
 
+/// Names with our prefix that steer the project's own tests; the hubs that those start inherit them.
+const ENV_OF_TESTS: &[&str] =
+    &["HEADWATER_NO_SKIP", "HEADWATER_KILLS", "HEADWATER_POWER_CUTS", "HEADWATER_FUZZ_SECONDS"];
+
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -158,7 +162,7 @@ impl Loaded {
         let key = if name == "HEADWATER_LOG" { find("logging.level") } else { None };
         match key.or_else(|| KEYS.iter().find(|key| key.env() == name)) {
             Some(key) => self.put(key, text, origin, faults),
-            None if ENV_BESIDE.contains(&name) => {}
+            None if ENV_BESIDE.contains(&name) || ENV_OF_TESTS.contains(&name) => {}
             None => {
                 let names: Vec<String> = KEYS.iter().map(Key::env).collect();
                 let known = names.iter().map(String::as_str).chain(ENV_BESIDE.iter().copied());
