@@ -1,1 +1,3 @@
-//! To be filled.
+//! The clients' side: one folder a protocol, which translates and does nothing else.
+
+pub mod ws;
