@@ -1,0 +1,20 @@
+//! The promises of Headwater, each with a test that bears its name, on the real program over real sockets.
+//!
+//! The clients in here are written from the documents alone and share no code with the program, so that a mistake can't
+//! stand on both sides.
+
+mod frame_client;
+mod http_client;
+mod load;
+mod power;
+mod program;
+
+mod bounded;
+mod catch_up;
+mod durable_before_ack;
+mod fsync_failure_stops_acks;
+mod nothing_twice_from_a_resending_client;
+mod overload_is_refused_not_suffered;
+mod refused_means_nothing_happened;
+mod sticky_first;
+mod torn_tail;
