@@ -31,7 +31,9 @@ fn files(endings: &[&str]) -> Vec<(String, String)> {
 }
 
 fn is_test(path: &str) -> bool {
-    ["/tests/", "/benches/", "/examples/", "/testing/", "bench/", "fuzz/", "/tests.rs", "/testing.rs"].iter().any(|part| path.contains(part))
+    ["/tests/", "/benches/", "/examples/", "/testing/", "bench/", "fuzz/", "/tests.rs", "/testing.rs"]
+        .iter()
+        .any(|part| path.contains(part))
 }
 
 /// The source without its test modules at the end, and without comments.
@@ -75,12 +77,36 @@ fn crates_know_only_whom_they_may() {
 fn each_crate_keeps_what_must_stay_absent_absent() {
     // Where, what, and the reason.
     let absent: &[(&str, &[&str], &str)] = &[
-        ("crates/event/src/", &["std::fs", "std::net", "serde", "macro_rules!", "tokio::"], "event does no I/O, no serde, no macros"),
-        ("crates/eventlog/src/", &["serde_json", "from_utf8(&payload", "axum", "hyper"], "eventlog never looks inside a payload and knows no protocol"),
-        ("crates/hub/src/", &["axum", "hyper", "eventlog", "TcpStream", "WebSocket", "std::fs"], "hub knows no engine and no protocol"),
-        ("crates/edge/src/", &["eventlog", "rusqlite", "std::fs::write", "events.log"], "an edge translates and does nothing else"),
-        ("crates/apps/src/", &["eventlog", "TcpListener", "TcpStream", "tokio::net"], "an app never touches an engine or a socket"),
-        ("crates/", &["unbounded_channel", "mpsc::channel()", "process::abort"], "nothing without a bound, nothing that ends the process"),
+        (
+            "crates/event/src/",
+            &["std::fs", "std::net", "serde", "macro_rules!", "tokio::"],
+            "event does no I/O, no serde, no macros",
+        ),
+        (
+            "crates/eventlog/src/",
+            &["serde_json", "from_utf8(&payload", "axum", "hyper"],
+            "eventlog never looks inside a payload and knows no protocol",
+        ),
+        (
+            "crates/hub/src/",
+            &["axum", "hyper", "eventlog", "TcpStream", "WebSocket", "std::fs"],
+            "hub knows no engine and no protocol",
+        ),
+        (
+            "crates/edge/src/",
+            &["eventlog", "rusqlite", "std::fs::write", "events.log"],
+            "an edge translates and does nothing else",
+        ),
+        (
+            "crates/apps/src/",
+            &["eventlog", "TcpListener", "TcpStream", "tokio::net"],
+            "an app never touches an engine or a socket",
+        ),
+        (
+            "crates/",
+            &["unbounded_channel", "mpsc::channel()", "process::abort"],
+            "nothing without a bound, nothing that ends the process",
+        ),
     ];
     let sources = files(&[".rs"]);
     let mut faults = Vec::new();
@@ -90,7 +116,9 @@ fn each_crate_keeps_what_must_stay_absent_absent() {
                 continue; // The test set runs on a runtime.
             }
             let code = product(text);
-            faults.extend(words.iter().filter(|word| code.contains(**word)).map(|word| format!("{path}: {word} ({reason})")));
+            faults.extend(
+                words.iter().filter(|word| code.contains(**word)).map(|word| format!("{path}: {word} ({reason})")),
+            );
         }
     }
     none("what must stay absent", faults);
@@ -112,7 +140,10 @@ fn names_say_what_a_thing_is() {
             faults.push(format!("{path}: if it has no noun, it isn't one thing yet"));
         }
         for line in text.lines() {
-            let Some(rest) = ["pub struct ", "pub enum ", "pub trait ", "pub(crate) struct "].iter().find_map(|kind| line.trim_start().strip_prefix(kind)) else {
+            let Some(rest) = ["pub struct ", "pub enum ", "pub trait ", "pub(crate) struct "]
+                .iter()
+                .find_map(|kind| line.trim_start().strip_prefix(kind))
+            else {
                 continue;
             };
             let name: String = rest.chars().take_while(|c| c.is_alphanumeric()).collect();
@@ -145,7 +176,9 @@ fn no_file_outgrows_a_reader() {
 #[test]
 fn tests_wait_for_events_and_not_for_the_clock() {
     let mut faults = Vec::new();
-    for (path, text) in files(&[".rs"]).iter().filter(|(path, _)| path.starts_with("crates/") && path.contains("/tests/")) {
+    for (path, text) in
+        files(&[".rs"]).iter().filter(|(path, _)| path.starts_with("crates/") && path.contains("/tests/"))
+    {
         for (at, line) in text.lines().enumerate() {
             let sleeps = line.contains("thread::sleep") || line.contains("time::sleep(");
             if sleeps && !line.contains("// sleep:") && !path.ends_with("tidy.rs") {
@@ -162,10 +195,13 @@ fn tests_wait_for_events_and_not_for_the_clock() {
 #[test]
 fn pages_ask_no_other_host() {
     let mut faults = Vec::new();
-    for (path, text) in files(&[".html", ".js", ".mjs", ".css"]).iter().filter(|(path, _)| path.starts_with("crates/")) {
+    for (path, text) in files(&[".html", ".js", ".mjs", ".css"]).iter().filter(|(path, _)| path.starts_with("crates/"))
+    {
         for (at, line) in text.lines().enumerate() {
             let code = line.replace("http://www.w3.org/", "");
-            let asks = ["src=\"http", "href=\"http", "url(http", "from \"http", "fetch(\"http", "import(\"http"].iter().any(|way| code.contains(way));
+            let asks = ["src=\"http", "href=\"http", "url(http", "from \"http", "fetch(\"http", "import(\"http"]
+                .iter()
+                .any(|way| code.contains(way));
             if asks && !code.contains("rel=\"noreferrer\"") {
                 faults.push(format!("{path}:{}: {}", at + 1, line.trim()));
             }

@@ -170,10 +170,6 @@ impl Sse {
             }
         }
     }
-
-    pub fn socket(&self) -> &TcpStream {
-        self.reader.get_ref()
-    }
 }
 
 /// A watcher and publisher by WebSocket.

@@ -44,11 +44,9 @@ impl Load {
     }
 
     fn all(&self) -> impl Iterator<Item = (&'static str, usize, &Arc<Mutex<Sender>>)> {
-        let named = |name, senders: &'_ [_]| -> Vec<_> {
-            let senders: &[Arc<Mutex<Sender>>] = senders;
-            senders.iter().enumerate().map(move |(at, sender)| (name, at, sender)).collect()
-        };
-        named("frames", &self.frames).into_iter().chain(named("http", &self.http)).chain(named("ws", &self.ws))
+        [("frames", &self.frames), ("http", &self.http), ("ws", &self.ws)]
+            .into_iter()
+            .flat_map(|(name, senders)| senders.iter().enumerate().map(move |(at, sender)| (name, at, sender)))
     }
 
     /// Runs against a hub that is killed once enough was acknowledged.

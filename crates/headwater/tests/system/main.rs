@@ -3,6 +3,9 @@
 //! The clients in here are written from the documents alone and share no code with the program, so that a mistake can't
 //! stand on both sides.
 
+// A client in a test has nobody to tell of an error but the test.
+#![allow(clippy::unwrap_used)]
+
 mod frame_client;
 mod http_client;
 mod load;

@@ -115,7 +115,7 @@ impl Place {
             let line = lines.lines().find_map(|line| line.strip_prefix(&format!("listening {protocol} ")));
             line.and_then(|addr| addr.trim().parse().ok()).unwrap_or_else(|| panic!("no {protocol} in {lines:?}"))
         };
-        Ok(Running { http: address("http"), frames: address("frames"), child, said, ready_after: begun.elapsed() })
+        Ok(Running { http: address("http"), frames: address("frames"), child, said })
     }
 
     /// The events that the log holds now, as `headwater log export` tells them.
@@ -132,7 +132,6 @@ impl Place {
 pub struct Running {
     pub http: SocketAddr,
     pub frames: SocketAddr,
-    pub ready_after: Duration,
     child: Child,
     said: PathBuf,
 }
@@ -146,10 +145,6 @@ impl Running {
     pub fn kill_now(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// SIGTERM, and the exit status.

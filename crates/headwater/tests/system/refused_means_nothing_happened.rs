@@ -19,13 +19,16 @@ fn exchange(addr: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     answer
 }
 
+/// Path, headers, body, and the status that it must be answered with.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [u8], u16);
+
 #[test]
 fn refused_means_nothing_happened_by_http() {
     let place = Place::new();
     let hub = place.start();
     let big = vec![b'x'; 2 << 20];
     let json = [("Content-Type", "application/cloudevents+json")];
-    let cases: &[(&str, &[(&str, &str)], &[u8], u16)] = &[
+    let cases: &[Case<'_>] = &[
         ("/v1/events/a/+/b", &[], b"x", 400),
         ("/v1/events/a/%23", &[], b"x", 400),
         ("/v1/events/a%00b", &[], b"x", 400),
@@ -105,7 +108,12 @@ fn refused_means_nothing_happened_by_frames() {
     bystander.send(1, b"before");
 
     // No hello: a welcome that says no, or nothing, and the end.
-    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"HWF2................", b"HWF1", b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"] {
+    for bytes in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        b"HWF2................",
+        b"HWF1",
+        b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+    ] {
         let answer = exchange(hub.frames, bytes);
         assert!(answer.is_empty() || (answer.starts_with(b"HWF1") && answer[4] != 0), "{bytes:?}: {answer:?}");
     }
@@ -132,7 +140,8 @@ fn refused_means_nothing_happened_by_frames() {
     assert_eq!(liar.answer().unwrap(), Answer::Nack { seq: 1, code: 1 });
 
     bystander.send(2, b"after");
-    let payloads: Vec<_> = place.export().iter().filter_map(|event| event["payload"].as_str().map(str::to_owned)).collect();
+    let payloads: Vec<_> =
+        place.export().iter().filter_map(|event| event["payload"].as_str().map(str::to_owned)).collect();
     assert_eq!(payloads, ["before", "on with the next", "after"]);
     let binary = place.export().iter().filter(|event| event["payload_base64"].is_string()).count();
     assert_eq!(binary, 1, "bytes that are no text come out as base64");
