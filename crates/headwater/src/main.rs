@@ -6,9 +6,11 @@ mod client;
 mod config;
 mod exit;
 mod listening;
+mod open_files;
 mod publish;
 mod send;
 mod serve;
+mod signals;
 mod watch;
 
 use std::process::ExitCode;

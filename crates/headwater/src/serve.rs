@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::ServeArgs;
 use crate::config::{self, Loaded, Sources};
 use crate::exit;
 use crate::listening::Listening;
+use crate::open_files;
+use crate::signals::Stop;
 
 /// Runs the hub until a signal ends it.
 ///
@@ -19,11 +20,14 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let loaded = Sources::gather(&args.settings).and_then(|sources| config::load(&sources));
     let loaded = loaded.map_err(|faults| exit::Usage(faults.to_string()))?;
     tell(&loaded);
+    open_files::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(&loaded, args))
 }
 
 async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
+    // Before the first line that tells somebody that we are there: from then on a signal must find us listening.
+    let mut stop = Stop::listen()?;
     let mut listening = Listening::default();
     let mut listeners = Vec::new();
     for (protocol, addr) in [("http", loaded.config.http), ("frames", loaded.config.frames)] {
@@ -35,9 +39,9 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
     if let Some(path) = &args.ready_file {
         listening.write_ready_file(path)?;
     }
-    let mut term = signal(SignalKind::terminate())?;
-    let mut int = signal(SignalKind::interrupt())?;
-    tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+    let asked = stop.asked().await;
+    tracing::info!("{asked}: stopping");
+    tokio::spawn(stop.insisted());
     Ok(())
 }
 

@@ -1,0 +1,6 @@
+//! The program as the one who types sees it: start and end, exit codes, settings, and each command in a pipe.
+
+mod commands;
+mod program;
+mod settings;
+mod start_and_stop;
