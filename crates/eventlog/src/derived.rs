@@ -56,6 +56,11 @@ pub(crate) trait Desk: Send + Sync {
     /// The events at these places; `None` for what retention has freed.
     fn read(&self, seqs: Vec<Seq>) -> Later<'static, Result<Vec<Option<Recorded>>, BusError>>;
 
+    /// Waits until an event after this one is durable; gives `Closed` when none will be.
+    ///
+    /// Holds nothing of the log meanwhile, so that any number of members may wait and be dropped.
+    fn grown(&self, beyond: Seq) -> Later<'static, Result<(), BusError>>;
+
     /// A reader that begins after an event.
     ///
     /// # Errors
