@@ -1,0 +1,3 @@
+//! The edges over real sockets.
+
+mod accept;
