@@ -50,7 +50,8 @@ pub(crate) trait Desk: Send + Sync {
     /// Stores records of groups, in this order, all or none, in the order in which this function was called. When the
     /// future gives `Ok`, they are durable and [`Derived::fold`] has taken them.
     ///
-    /// They ride along with the next sync, and appear nowhere as events.
+    /// They ride along with the next sync, and appear nowhere as events. The call itself neither waits nor folds: the
+    /// caller holds locks that [`Derived::fold`] takes, so that the order of the records is that of what they say.
     fn append(&self, records: Vec<Vec<u8>>) -> Later<'static, Result<(), BusError>>;
 
     /// The events at these places; `None` for what retention has freed.

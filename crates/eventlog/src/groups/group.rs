@@ -442,6 +442,8 @@ impl Group {
             }
             End::Dead { attempts, why } => {
                 live.settling.insert(seq);
+                // Settled like any other, so that what isn't wanted around it is settled with it.
+                done.push(seq);
                 record.dead.push(Dead { seq, attempts, at: now, why: reason(why) });
             }
             End::Retry { after, made } => {
@@ -468,12 +470,24 @@ impl Group {
                 ranges.push((seq, seq));
                 continue;
             }
-            let before = live.open.range(..seq).next_back().map_or(0, |(open, _)| *open);
-            let after = live.open.range(seq..).next().map_or(live.scanned, |(open, _)| live.scanned.min(open - 1));
-            // What dies in this record lies within, too; it is said to be dead all the same.
-            ranges.push((before.max(low) + 1, after));
+            let (before, after) = self.neighbours(live, seq);
+            ranges.push((
+                before.unwrap_or(0).max(low) + 1,
+                after.map_or(live.scanned, |after| live.scanned.min(after - 1)),
+            ));
         }
         ranges
+    }
+
+    /// The nearest events before and after this one that aren't settled, or won't be when the records under way are on
+    /// disk: a dead letter that is being revived would be settled again by a range that is written after it.
+    fn neighbours(&self, live: &Live, seq: Seq) -> (Option<Seq>, Option<Seq>) {
+        let before = live.open.range(..seq).next_back().map(|(open, _)| *open);
+        let after = live.open.range(seq..).next().map(|(open, _)| *open);
+        let revived_before = self.reviving.range(..seq).next_back().copied();
+        let revived_after = self.reviving.range(seq..).next().copied();
+        // `None` is the smallest: right for the maximum, to be left out of the minimum.
+        (before.max(revived_before), after.into_iter().chain(revived_after).min())
     }
 
     fn live_mut(&mut self) -> &mut Live {

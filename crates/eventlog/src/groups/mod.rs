@@ -17,6 +17,8 @@ mod registry;
 mod wire;
 
 #[cfg(test)]
+mod member_tests;
+#[cfg(test)]
 mod model_tests;
 
 use std::ops::Bound;
