@@ -1,1 +1,4 @@
-//! Whole-log tests, one binary.
+//! Tests of the whole log, through what the rest of Headwater sees of it.
+
+mod kit;
+mod promises;
