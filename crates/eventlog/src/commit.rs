@@ -44,6 +44,14 @@ impl Core {
         }
     }
 
+    /// Commits what waits, on this thread.
+    pub(crate) fn write_waiting(&self) {
+        loop {
+            let Some(batch) = self.intake().take() else { return };
+            let _ = self.commit(batch, false);
+        }
+    }
+
     /// Makes one batch durable and answers all who wait for it.
     pub(crate) fn commit(&self, mut batch: Forming, inline: bool) -> Result<(), BusError> {
         let appends = batch.waiters.len();

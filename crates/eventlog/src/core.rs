@@ -101,10 +101,24 @@ impl Core {
         self.put(|intake| intake.use_up(producer, number, now))
     }
 
-    /// Stores records of groups.
+    /// Stores records of groups. Never commits on this thread: the caller holds locks that the fold takes.
     pub(crate) fn append_groups(self: &Arc<Self>, records: &[Vec<u8>]) -> Later<'static, Result<(), BusError>> {
         let now = self.clock.now();
-        self.put(|intake| intake.put_groups(records, now))
+        let mut intake = self.intake();
+        match intake.ended.clone().map_or_else(|| intake.put_groups(records, now), Err) {
+            Ok(()) => {
+                let durable = self.leave_to_writer(intake);
+                if self.threaded {
+                    return durable;
+                }
+                let core = self.clone();
+                Box::pin(async move {
+                    core.write_waiting();
+                    durable.await
+                })
+            }
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
     }
 
     /// Waits until everything that was appended before is durable.
@@ -145,6 +159,10 @@ impl Core {
             let outcome = self.commit(batch, true);
             return Box::pin(std::future::ready(outcome));
         }
+        self.leave_to_writer(intake)
+    }
+
+    fn leave_to_writer(&self, mut intake: MutexGuard<'_, Intake>) -> Later<'static, Result<(), BusError>> {
         let (waiter, durable) = oneshot::channel();
         intake.wait(waiter);
         let idle = !intake.committing;

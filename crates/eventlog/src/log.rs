@@ -207,6 +207,23 @@ impl Desk for LogDesk {
         self.0.append_groups(&records)
     }
 
+    fn grown(&self, beyond: Seq) -> Later<'static, Result<(), BusError>> {
+        let mut head = self.0.head.subscribe();
+        // Not the heart of the log itself: a member that waits for ever must not keep it alive.
+        let core = Arc::downgrade(&self.0);
+        Box::pin(async move {
+            loop {
+                if *head.borrow_and_update() > beyond {
+                    return Ok(());
+                }
+                if core.upgrade().is_none_or(|core| core.intake().ended.is_some()) {
+                    return Err(BusError::Closed);
+                }
+                head.changed().await.map_err(|_| BusError::Closed)?;
+            }
+        })
+    }
+
     fn read(&self, seqs: Vec<Seq>) -> Later<'static, Result<Vec<Option<Recorded>>, BusError>> {
         let core = self.0.clone();
         Box::pin(blocking(move || seqs.iter().map(|seq| read_seq(&core, *seq)).collect()))
