@@ -1,4 +1,5 @@
 //! The clients' side: one folder a protocol, which translates and does nothing else.
 
 pub mod accept;
+pub mod frames;
 pub mod ws;
