@@ -32,6 +32,12 @@ pub enum Refusal {
         /// When it may work.
         wait: Duration,
     },
+    /// The number isn't the next one of its producer (another connection of the same client may be at work).
+    #[error("out of order: number {expected} comes next")]
+    OutOfOrder {
+        /// The only number that can be taken now.
+        expected: u64,
+    },
     /// The log can't be written (disk full, I/O error, shutting down): nothing is acknowledged any more.
     #[error("unavailable: the event could not be stored")]
     Unavailable,
@@ -48,6 +54,7 @@ impl Refusal {
             Self::TooLarge { .. } => "too_large",
             Self::TooFast { .. } => "too_fast",
             Self::Full { .. } => "full",
+            Self::OutOfOrder { .. } => "out_of_order",
             Self::Unavailable => "unavailable",
         }
     }

@@ -1,1 +1,34 @@
-//! To be filled.
+//! What happens between a client and the bus: one way in, and fan-out to everyone who watches.
+//!
+//! The way in is [`Hub::publish`]: admission (who, may, size, rate, room), then the log, then a receipt. The way out is an
+//! [`Outlet`]: a socket and its places in what became durable. This crate knows no engine (it is handed a
+//! [`Bus`](headwater_event::Bus)) and no protocol (an edge hands it an [`Encode`] and a [`Sink`]).
+
+pub mod access;
+mod admission;
+mod block;
+pub mod encode;
+mod gate;
+pub mod history;
+pub mod hub;
+pub mod limits;
+pub mod metrics;
+pub mod outlet;
+mod publish;
+mod rate;
+mod reading;
+mod slab;
+pub mod stream;
+mod subscription;
+pub mod watch;
+
+pub use access::{Access, Ask, RESERVED_PREFIXES};
+pub use admission::Room;
+pub use encode::{Encode, Sink};
+pub use history::History;
+pub use hub::{FanoutSettings, Hub, Settings};
+pub use limits::Limits;
+pub use metrics::Metrics;
+pub use outlet::{Closed, Outlet, OutletFull, OutletSettings};
+pub use stream::WatchStream;
+pub use watch::{From, Watch, WatchError, WatchId, WhenBehind};

@@ -1,0 +1,193 @@
+//! The one gate on the way in: who, may, size, rate, room. What it lets through is a [`Pass`]; nothing else is written.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use headwater_event::{Principal, ProducerId, Publication, Refusal, Topic};
+
+use crate::access::Access;
+use crate::limits::Limits;
+use crate::rate::Rates;
+
+/// When a refused client may come again: by then the log has synced a few times, or it is overloaded for longer than a
+/// client should notice.
+const FULL_WAIT: Duration = Duration::from_millis(50);
+
+/// Decides on everything that wants in.
+pub(crate) struct Admission {
+    limits: Limits,
+    access: Access,
+    rates: Rates,
+    waiting: Arc<Waiting>,
+}
+
+/// What is on its way to the disk.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    events: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+/// How much may be admitted now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Events.
+    pub events: usize,
+    /// Bytes of payloads, topics and headers.
+    pub bytes: usize,
+}
+
+/// A share of the room, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    waiting: Arc<Waiting>,
+    events: usize,
+    bytes: usize,
+}
+
+/// Events that were admitted, with their share of the room. Only this file makes one.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    batch: Vec<Publication>,
+    permit: Permit,
+}
+
+/// A number that may be used up. Only this file makes one.
+#[derive(Debug)]
+pub(crate) struct UsePass {
+    producer: ProducerId,
+    number: u64,
+    permit: Permit,
+}
+
+impl Admission {
+    pub(crate) fn new(limits: Limits, access: Access) -> Self {
+        let rates = Rates::new(limits.rate_events_per_s, limits.rate_burst_events);
+        Self { limits, access, rates, waiting: Arc::default() }
+    }
+
+    /// What can be told before a payload has been read. Takes nothing: the answer may be another one a moment later.
+    pub(crate) fn precheck(&self, who: &Principal, topic: &Topic, payload_len: usize) -> Result<(), Refusal> {
+        self.access.may_publish(who, topic)?;
+        self.check_size(payload_len)?;
+        self.rates.check(who)?;
+        let room = self.room();
+        if room.events == 0 || room.bytes < payload_len {
+            return Err(Refusal::Full { wait: FULL_WAIT });
+        }
+        Ok(())
+    }
+
+    /// Lets a batch in, all or none.
+    pub(crate) fn admit(&self, who: &Principal, batch: Vec<Publication>) -> Result<Pass, Refusal> {
+        let mut bytes = 0;
+        let mut checked: Option<&Topic> = None;
+        for publication in &batch {
+            let event = &publication.event;
+            self.check_size(event.payload.len())?;
+            // A batch is mostly of one topic: the rule is asked once for a run of them.
+            if checked != Some(&event.topic) {
+                self.access.may_publish(who, &event.topic)?;
+                checked = Some(&event.topic);
+            }
+            bytes += event.payload.len() + event.topic.as_str().len() + event.headers.as_stored().len();
+        }
+        // The room before the rate: a client that is refused because others fill the log has not used up its own rate.
+        let permit = self.enter(batch.len(), bytes)?;
+        self.rates.take(who, batch.len())?;
+        Ok(Pass { batch, permit })
+    }
+
+    /// Lets a number be used up: it costs a record in the log, as an event without bytes.
+    pub(crate) fn admit_use(&self, producer: ProducerId, number: u64) -> Result<UsePass, Refusal> {
+        Ok(UsePass { producer, number, permit: self.enter(1, 0)? })
+    }
+
+    /// How much may be admitted now.
+    pub(crate) fn room(&self) -> Room {
+        Room {
+            events: self.limits.waiting_events_max.saturating_sub(self.waiting.events()),
+            bytes: self.limits.waiting_bytes_max.saturating_sub(self.waiting.bytes()),
+        }
+    }
+
+    pub(crate) fn waiting(&self) -> &Waiting {
+        &self.waiting
+    }
+
+    pub(crate) const fn access(&self) -> &Access {
+        &self.access
+    }
+
+    fn check_size(&self, payload_len: usize) -> Result<(), Refusal> {
+        if payload_len > self.limits.payload_max {
+            return Err(Refusal::TooLarge { max: self.limits.payload_max });
+        }
+        Ok(())
+    }
+
+    /// Takes a share of the room: one addition a batch for each count, taken back when it was one too many.
+    fn enter(&self, events: usize, bytes: usize) -> Result<Permit, Refusal> {
+        if bytes > self.limits.waiting_bytes_max {
+            // Would never fit, however long one waits.
+            return Err(Refusal::TooLarge { max: self.limits.waiting_bytes_max });
+        }
+        if events > self.limits.waiting_events_max {
+            return Err(Refusal::Malformed(format!("a batch has at most {} events", self.limits.waiting_events_max)));
+        }
+        self.waiting.events.fetch_add(events, Ordering::AcqRel);
+        self.waiting.bytes.fetch_add(bytes, Ordering::AcqRel);
+        // From here on the drop of the permit takes back what was added, also when the answer is no.
+        let permit = Permit { waiting: Arc::clone(&self.waiting), events, bytes };
+        if self.waiting.events() > self.limits.waiting_events_max
+            || self.waiting.bytes() > self.limits.waiting_bytes_max
+        {
+            return Err(Refusal::Full { wait: FULL_WAIT });
+        }
+        Ok(permit)
+    }
+}
+
+impl Waiting {
+    /// Events on their way to the disk.
+    pub(crate) fn events(&self) -> usize {
+        self.events.load(Ordering::Acquire)
+    }
+
+    /// Bytes on their way to the disk.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Acquire)
+    }
+}
+
+impl Permit {
+    /// How many events it stands for.
+    pub(crate) const fn events(&self) -> usize {
+        self.events
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.waiting.events.fetch_sub(self.events, Ordering::AcqRel);
+        self.waiting.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}
+
+impl Pass {
+    /// The events as they were admitted, to be stamped before they enter.
+    pub(crate) fn publications(&mut self) -> impl Iterator<Item = &mut Publication> {
+        self.batch.iter_mut()
+    }
+
+    pub(crate) fn redeem(self) -> (Vec<Publication>, Permit) {
+        (self.batch, self.permit)
+    }
+}
+
+impl UsePass {
+    pub(crate) fn redeem(self) -> (ProducerId, u64, Permit) {
+        (self.producer, self.number, self.permit)
+    }
+}

@@ -1,0 +1,46 @@
+//! What an edge hands to the hub: its spelling of events, and a socket that takes the bytes.
+
+use std::io::{self, IoSlice};
+
+use headwater_event::{Filter, Position, Recorded};
+
+/// An edge's spelling of what watchers get.
+///
+/// An event is encoded once for each (filter, name), whatever the number of watchers. Each call appends one whole frame
+/// of the protocol, or nothing when the protocol has no word for it.
+pub trait Encode: Send + Sync {
+    /// Names the spelling: watchers of one filter with encoders of one name share the same bytes.
+    fn name(&self) -> &'static str;
+
+    /// Something happened.
+    fn event(&self, filter: &Filter, recorded: &Recorded, out: &mut Vec<u8>);
+
+    /// The latest state of one topic, for a newcomer, before all that happens later.
+    ///
+    /// These come ordered by topic, not by position: a client that comes back must not name the position of one of them
+    /// as the place to go on from (those that had not been sent yet would be missing). The position to keep is told by
+    /// [`state_end`](Encode::state_end).
+    fn state(&self, filter: &Filter, recorded: &Recorded, out: &mut Vec<u8>) {
+        self.event(filter, recorded, out);
+    }
+
+    /// All latest states have been told, as of this position: whoever goes on after it misses nothing.
+    fn state_end(&self, filter: &Filter, as_of: Position, out: &mut Vec<u8>) {
+        let _ = (filter, as_of, out);
+    }
+
+    /// What happened after `after`, up to and with `up_to`, will not be told.
+    fn gap(&self, filter: &Filter, after: Position, up_to: Position, out: &mut Vec<u8>);
+
+    /// A sign of life.
+    fn beat(&self, out: &mut Vec<u8>);
+}
+
+/// A socket that takes what it can and never waits.
+pub trait Sink: Send + Sync {
+    /// Writes as much of these slices as can be taken at once.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing can be taken now; anything else ends the connection.
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+}

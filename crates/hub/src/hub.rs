@@ -1,0 +1,202 @@
+//! The hub itself: what its parts share, and what edges call beside publishing and watching.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_event::{Bus, Clock, Filter, Health, Position, Principal, Refusal, StickyPage, Topic};
+
+use crate::access::Access;
+use crate::admission::{Admission, Room};
+use crate::encode::Sink;
+use crate::gate::Gate;
+use crate::history::History;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::outlet::{Outlet, OutletSettings};
+use crate::publish::refusal_of;
+use crate::stream::WatchStream;
+use crate::watch::{From, Watch, WatchError};
+
+/// What a hub is started with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How much is taken in.
+    pub limits: Limits,
+    /// How it is handed out.
+    pub fanout: FanoutSettings,
+    /// Who may what.
+    pub access: Access,
+    /// Where the time of an event comes from.
+    pub clock: Clock,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            fanout: FanoutSettings::default(),
+            access: Access::open(),
+            clock: Clock::system(),
+        }
+    }
+}
+
+/// How what became durable is handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FanoutSettings {
+    /// The bytes that one ring keeps for watchers that lag; who falls further behind reads from the log.
+    pub ring_bytes_max: usize,
+    /// The bytes of all rings together.
+    pub rings_bytes_max: usize,
+    /// How many tasks share the work of writing to sockets; 0 takes one a core.
+    pub shards: usize,
+    /// How exactly heartbeats and idle times are kept.
+    pub tick: Duration,
+    /// How many watches one outlet may have.
+    pub watches_max: usize,
+}
+
+impl Default for FanoutSettings {
+    fn default() -> Self {
+        Self {
+            // At 1 MB/s on one filter a watcher may stall for a second before it has to read from the log.
+            ring_bytes_max: 1 << 20,
+            // 64 filters with a full ring; beyond that each has less.
+            rings_bytes_max: 64 << 20,
+            shards: 0,
+            // A tenth of the shortest useful heartbeat.
+            tick: Duration::from_millis(500),
+            // DESIGN, limits: 65,536 subscriptions.
+            watches_max: 65_536,
+        }
+    }
+}
+
+/// The hub: between the clients' edges and the bus.
+pub struct Hub {
+    core: Arc<Core>,
+}
+
+/// What all parts of the hub share.
+pub(crate) struct Core {
+    pub(crate) gate: Gate,
+    pub(crate) admission: Admission,
+    pub(crate) metrics: Metrics,
+    pub(crate) clock: Clock,
+    pub(crate) fanout: FanoutSettings,
+}
+
+impl Hub {
+    /// Starts a hub over a bus; call it inside of a tokio runtime.
+    #[must_use]
+    pub fn start(bus: Arc<dyn Bus>, settings: Settings) -> Arc<Self> {
+        let core = Arc::new(Core {
+            gate: Gate::new(bus),
+            admission: Admission::new(settings.limits, settings.access),
+            metrics: Metrics::default(),
+            clock: settings.clock,
+            fanout: settings.fanout,
+        });
+        Arc::new(Self { core })
+    }
+
+    pub(crate) const fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// A cheap early answer, before a payload is read: right, size, rate, room. It promises nothing for later.
+    ///
+    /// # Errors
+    /// Why the event would not be taken.
+    pub fn precheck(&self, who: &Principal, topic: &Topic, payload_len: usize) -> Result<(), Refusal> {
+        let checked = self.core.admission.precheck(who, topic, payload_len);
+        checked.inspect_err(|refusal| self.core.metrics.refuse(refusal))
+    }
+
+    /// How much may be admitted now: an edge that takes what fits and refuses the rest asks here first.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        self.core.admission.room()
+    }
+
+    /// The latest states of the sticky topics that a filter wants, ordered by topic, beginning after topic `after`.
+    ///
+    /// # Errors
+    /// `NotAllowed`, `Unavailable`.
+    pub async fn latest(
+        &self,
+        who: &Principal,
+        filter: &Filter,
+        after: Option<&Topic>,
+        limit: usize,
+    ) -> Result<StickyPage, Refusal> {
+        let allowed = self.core.admission.access().may_watch(who, filter)?;
+        self.core.gate.latest(allowed.filter(), after, limit).await.map_err(refusal_of)
+    }
+
+    /// The past of a filter, up to where the log stands now.
+    ///
+    /// # Errors
+    /// `NotAllowed`; `Gone` and `NoSuchPosition` where `from` can't be read from.
+    pub fn history(&self, who: &Principal, filter: Filter, from: From) -> Result<History, WatchError> {
+        let allowed = self.core.admission.access().may_watch(who, &filter)?;
+        History::begin(&self.core.gate, &allowed, from)
+    }
+
+    /// A way out for one connection.
+    pub fn outlet(self: &Arc<Self>, who: Principal, sink: Box<dyn Sink>, settings: OutletSettings) -> Arc<Outlet> {
+        Outlet::open(&self.core, who, sink, settings)
+    }
+
+    /// A watch for one who has no socket to hand over and asks for bytes instead.
+    ///
+    /// # Errors
+    /// As [`Outlet::watch`].
+    pub async fn stream(self: &Arc<Self>, who: &Principal, watch: Watch) -> Result<WatchStream, WatchError> {
+        self.stream_with(who, watch, OutletSettings::default()).await
+    }
+
+    /// As [`Hub::stream`], with heartbeats and limits of its own.
+    ///
+    /// # Errors
+    /// As [`Outlet::watch`].
+    pub async fn stream_with(
+        self: &Arc<Self>,
+        who: &Principal,
+        watch: Watch,
+        settings: OutletSettings,
+    ) -> Result<WatchStream, WatchError> {
+        WatchStream::open(self, who, watch, settings).await
+    }
+
+    /// Where the log stands.
+    #[must_use]
+    pub fn head(&self) -> Position {
+        self.core.gate.head()
+    }
+
+    /// The earliest position that one can still read after.
+    #[must_use]
+    pub fn oldest(&self) -> Position {
+        self.core.gate.oldest()
+    }
+
+    /// Whether the engine works.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.core.gate.health()
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.core.metrics
+    }
+
+    /// Events and bytes that are on their way to the disk.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        let waiting = self.core.admission.waiting();
+        (waiting.events(), waiting.bytes())
+    }
+}

@@ -1,0 +1,285 @@
+//! A watcher's own reading from the log: what it missed, or the latest states, page by page as its socket takes them.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::vec::IntoIter;
+
+use headwater_event::{Batch, BusError, Filter, Position, Recorded, Seq, StickyPage, Tail, Topic};
+
+use crate::block::{Block, Builder};
+use crate::encode::Encode;
+use crate::gate::Gate;
+
+/// How many bytes are encoded at a time for one watcher: a good part of a socket's buffer, and little beside it.
+const PAGE_BYTES: usize = 16 << 10;
+
+/// How many latest states are read at a time. They come with their payloads, so a page may be as many MiB at worst.
+const STATES_PAGE: usize = 32;
+
+/// How many topics that changed while the states were being told are remembered, so that they aren't told twice.
+/// Beyond that a state may be told again, which is a repeat and never a gap; 4,096 topics are at most 4 MiB.
+const CHANGED_TOPICS_MAX: usize = 4_096;
+
+/// The name of the frame that ends the states, where those of events have sequence numbers, which begin at 1.
+const STATE_END: Seq = 0;
+
+/// A read on its way. It owns what it needs, so that it is polled outside of the outlet's lock.
+pub(crate) type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+/// What a read gave.
+pub(crate) enum Done {
+    Events(Result<(Box<dyn Tail>, Option<Batch>), BusError>),
+    States(Result<StickyPage, BusError>),
+}
+
+/// What became of a finished read.
+pub(crate) enum Next {
+    /// There is more: a page to write, or a read to begin.
+    More,
+    /// The log has been read to its head.
+    AtHead,
+    /// Retention has freed what was to come; the reading can go on after this position.
+    Gone(Position),
+    /// The log can't be read.
+    Failed(BusError),
+}
+
+/// Pages of what happened after `seen`.
+pub(crate) struct Reading {
+    stage: Stage,
+    page: Option<Page>,
+    /// What the states phase has told already, as of later than where the events begin; see [`Told`].
+    told: Option<Box<Told>>,
+}
+
+enum Stage {
+    Events { tail: Option<Box<dyn Tail>>, rest: IntoIter<Recorded>, up_to: Seq },
+    States { after: Option<Topic>, rest: IntoIter<Recorded>, topics: Vec<Topic>, read: StatesRead },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum StatesRead {
+    Begin,
+    More,
+    Complete,
+}
+
+/// The pages of states are each as of another moment, while the events begin after the first of these moments.
+///
+/// Page 1 is as of 100 and page 2 as of 105; topic `x` on page 2 changed at 103. The events from 101 on would tell 103
+/// again, and a change of `x` at 102 would come after the newer state. So of `x` nothing up to 103 is told again.
+#[derive(Default)]
+struct Told {
+    topics: HashMap<Topic, Seq>,
+    first_as_of: Seq,
+    last_as_of: Seq,
+}
+
+/// Frames being written.
+struct Page {
+    block: Block,
+    at: usize,
+}
+
+impl Reading {
+    /// Reads what happened after the watcher's place.
+    pub(crate) fn events() -> Self {
+        let stage = Stage::Events { tail: None, rest: Vec::new().into_iter(), up_to: 0 };
+        Self { stage, page: None, told: None }
+    }
+
+    /// Reads the latest states, then what happened after them.
+    pub(crate) fn states() -> Self {
+        let rest = Vec::new().into_iter();
+        let stage = Stage::States { after: None, rest, topics: Vec::new(), read: StatesRead::Begin };
+        Self { stage, page: None, told: Some(Box::default()) }
+    }
+
+    /// The bytes to be written next.
+    pub(crate) fn bytes(&self) -> Option<bytes::Bytes> {
+        self.page.as_ref().map(|page| page.block.bytes().slice(page.at..))
+    }
+
+    /// Whether only the ring could know better than this reading; not while something told must be left out.
+    pub(crate) fn may_leave(&self) -> bool {
+        self.page.is_none() && self.told.is_none() && matches!(self.stage, Stage::Events { .. })
+    }
+
+    /// So many of the bytes were taken. Gives how many frames they end.
+    pub(crate) fn took(&mut self, bytes: usize, seen: &mut Seq) -> usize {
+        let Some(page) = &mut self.page else { return 0 };
+        let before = page.block.frames_within(page.at);
+        page.at += bytes;
+        let within = page.block.frames_within(page.at);
+        if within > before {
+            note(&mut self.stage, &page.block, within - 1, seen);
+        }
+        if page.at == page.block.len() {
+            self.page = None;
+        }
+        within - before
+    }
+
+    /// The socket takes no more. What was read and not written is given up, to be read again later: a stalled watcher
+    /// costs no memory but the rest of the frame that it has a part of, which is what this gives.
+    pub(crate) fn give_up(&mut self, seen: &mut Seq) -> bytes::Bytes {
+        let mut front = bytes::Bytes::new();
+        if let Some(page) = self.page.take() {
+            if matches!(self.stage, Stage::Events { .. }) && page.block.frames()[0].seq == STATE_END {
+                // The word that ends the states can't be read again; it's short.
+                front = page.block.bytes().slice(page.at..);
+            } else if let Some((index, rest)) = page.block.cut(page.at) {
+                note(&mut self.stage, &page.block, index, seen);
+                front = rest;
+            }
+        }
+        match &mut self.stage {
+            Stage::Events { tail, rest, up_to } => {
+                *tail = None;
+                *rest = Vec::new().into_iter();
+                *up_to = 0;
+            }
+            Stage::States { rest, topics, read, .. } => {
+                // The end of the states was read, but not all of them were written: the rest is asked for again.
+                if *read == StatesRead::Complete && (rest.len() > 0 || !topics.is_empty()) {
+                    *read = StatesRead::More;
+                }
+                *rest = Vec::new().into_iter();
+                topics.clear();
+            }
+        }
+        front
+    }
+
+    /// Encodes the next page from what was read. `false` when a read is needed first.
+    pub(crate) fn turn_page(&mut self, filter: &Filter, encoder: &dyn Encode, epoch: u32, seen: &mut Seq) -> bool {
+        let mut builder = Builder::default();
+        match &mut self.stage {
+            Stage::Events { rest, up_to, .. } => {
+                for recorded in rest.by_ref() {
+                    let seq = recorded.position.seq;
+                    if !self.told.as_ref().is_some_and(|told| told.covers(&recorded)) {
+                        builder.frame(seq, |out| encoder.event(filter, &recorded, out));
+                    }
+                    if builder.len() >= PAGE_BYTES {
+                        break;
+                    }
+                }
+                if builder.len() == 0 {
+                    *seen = (*seen).max(*up_to);
+                    if self.told.as_ref().is_some_and(|told| *seen >= told.last_as_of) {
+                        self.told = None;
+                    }
+                }
+            }
+            Stage::States { after, rest, topics, read } => {
+                topics.clear();
+                for recorded in rest.by_ref() {
+                    builder.frame(topics.len() as Seq, |out| encoder.state(filter, &recorded, out));
+                    topics.push(recorded.event.topic.detached());
+                    if builder.len() >= PAGE_BYTES {
+                        break;
+                    }
+                }
+                if builder.len() == 0 {
+                    // An encoder that has no word for any of these: they are behind all the same.
+                    if let Some(topic) = topics.pop() {
+                        *after = Some(topic);
+                    }
+                    if *read == StatesRead::Complete {
+                        let as_of = self.told.as_ref().map_or(*seen, |told| told.first_as_of);
+                        builder.frame(STATE_END, |out| encoder.state_end(filter, Position::new(epoch, as_of), out));
+                        self.begin_events(as_of, seen);
+                    }
+                }
+            }
+        }
+        self.page = builder.take().map(|block| Page { block, at: 0 });
+        self.page.is_some()
+    }
+
+    /// Begins the next read.
+    pub(crate) fn read(&mut self, gate: &Gate, filter: &Filter, seen: Seq) -> Work {
+        let (gate, filter) = (gate.clone(), filter.clone());
+        match &mut self.stage {
+            Stage::Events { tail, .. } => {
+                let tail = tail.take();
+                Box::pin(async move { Done::Events(gate.read_on(tail, seen, filter).await) })
+            }
+            Stage::States { after, .. } => {
+                let after = after.clone();
+                Box::pin(async move { Done::States(gate.latest(&filter, after.as_ref(), STATES_PAGE).await) })
+            }
+        }
+    }
+
+    /// Takes what a read gave.
+    pub(crate) fn take(&mut self, done: Done, seen: &mut Seq) -> Next {
+        match (done, &mut self.stage) {
+            (Done::Events(Ok((tail, None))), _) => {
+                *seen = (*seen).max(tail.position().seq);
+                self.told = None;
+                Next::AtHead
+            }
+            (Done::Events(Ok((new_tail, Some(batch)))), Stage::Events { tail, rest, up_to }) => {
+                *tail = Some(new_tail);
+                *up_to = batch.up_to;
+                *rest = batch.events.into_iter();
+                Next::More
+            }
+            (Done::States(Ok(page)), Stage::States { after, rest, read, .. }) => {
+                if page.events.is_empty() && page.next.is_some() {
+                    after.clone_from(&page.next);
+                }
+                let told = self.told.get_or_insert_default();
+                told.page(&page, *read == StatesRead::Begin);
+                *read = if page.next.is_some() { StatesRead::More } else { StatesRead::Complete };
+                *rest = page.events.into_iter();
+                Next::More
+            }
+            (Done::Events(Err(BusError::Gone { oldest })), _) => Next::Gone(oldest),
+            (Done::Events(Err(error)) | Done::States(Err(error)), _) => Next::Failed(error),
+            // A read of the stage before: it's over.
+            _ => Next::More,
+        }
+    }
+
+    fn begin_events(&mut self, as_of: Seq, seen: &mut Seq) {
+        *seen = as_of;
+        self.told = self.told.take().filter(|told| told.last_as_of > told.first_as_of && !told.topics.is_empty());
+        self.stage = Stage::Events { tail: None, rest: Vec::new().into_iter(), up_to: 0 };
+    }
+}
+
+/// The frame of this index has been written, or begun for good.
+fn note(stage: &mut Stage, block: &Block, index: usize, seen: &mut Seq) {
+    let name = block.frames()[index].seq;
+    match stage {
+        // STATE_END moves nothing.
+        Stage::Events { .. } => *seen = (*seen).max(name),
+        Stage::States { after, topics, .. } => {
+            if let Some(topic) = usize::try_from(name).ok().and_then(|at| topics.get(at)) {
+                *after = Some(topic.clone());
+            }
+        }
+    }
+}
+
+impl Told {
+    fn page(&mut self, page: &StickyPage, is_first: bool) {
+        if is_first {
+            self.first_as_of = page.as_of.seq;
+        }
+        self.last_as_of = self.last_as_of.max(page.as_of.seq);
+        for recorded in &page.events {
+            if recorded.position.seq > self.first_as_of && self.topics.len() < CHANGED_TOPICS_MAX {
+                self.topics.insert(recorded.event.topic.detached(), recorded.position.seq);
+            }
+        }
+    }
+
+    fn covers(&self, recorded: &Recorded) -> bool {
+        self.topics.get(&recorded.event.topic).is_some_and(|told| recorded.position.seq <= *told)
+    }
+}
