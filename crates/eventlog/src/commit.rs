@@ -120,31 +120,22 @@ impl Core {
         Ok(())
     }
 
-    /// Shows a durable batch to everybody who reads.
+    /// Shows a durable batch to everybody who reads. Groups first: what the view ends with is in their state.
     fn publish(&self, mark: &Mark, bytes: Bytes, batch: &Forming) {
         self.tell_beside(mark.end(), mark.before + mark.events);
-        let kept = batch.has_groups.then(|| bytes.clone());
-        self.view.write().unwrap_or_else(PoisonError::into_inner).commit(
-            mark,
-            bytes,
-            batch.has_sticky,
-            self.identity.epoch,
-        );
-        if let Some(bytes) = kept {
-            let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut seq = mark.before;
-            for (_, record) in records(&bytes[MARK_LEN..], self.identity.epoch) {
-                match record.kind {
-                    Kind::Group => derived.fold(record.payload, record.seq, record.at),
-                    Kind::Event => seq = record.seq,
-                    _ => {}
-                }
+        let epoch = self.identity.epoch;
+        if batch.has_groups {
+            let mut slot = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
+            for (_, record) in records(&bytes[MARK_LEN..], epoch).filter(|(_, record)| record.kind == Kind::Group) {
+                slot.state.fold(record.payload, record.seq, record.at);
             }
-            debug_assert_eq!(seq, mark.before + mark.events);
+            slot.folded_to = mark.end();
         }
+        self.view.write().unwrap_or_else(PoisonError::into_inner).commit(mark, bytes, batch.has_sticky, epoch);
         if batch.events > 0 {
             self.head.send_replace(mark.before + mark.events);
         }
+        self.keeper.grown(mark.end());
     }
 }
 

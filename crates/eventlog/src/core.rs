@@ -13,6 +13,7 @@ use crate::derived::Derived;
 use crate::disk::{Disk, DiskFile};
 use crate::header::Identity;
 use crate::intake::{Intake, Waiter, give_up};
+use crate::keeper::Keeper;
 use crate::tail::LogTail;
 use crate::view::View;
 
@@ -32,7 +33,10 @@ pub(crate) struct Core {
     /// Wakes the writer.
     pub work: Condvar,
     pub view: RwLock<View>,
-    pub derived: Mutex<Box<dyn Derived>>,
+    pub derived: Mutex<Slot>,
+    /// Held while a checkpoint is taken.
+    pub checkpointing: Mutex<()>,
+    pub keeper: Keeper,
     pub ahead: Arc<Ahead>,
     /// The last durable event, for those who wait for the next.
     pub head: watch::Sender<Seq>,
@@ -41,6 +45,13 @@ pub(crate) struct Core {
     pub counts: Counts,
     /// Whether a writer thread runs; without one every append is committed on its caller's thread.
     pub threaded: bool,
+}
+
+/// The groups' state, and how far their records are folded into it.
+pub(crate) struct Slot {
+    pub state: Box<dyn Derived>,
+    /// All their records before this place of the file are in the state, and none behind it.
+    pub folded_to: u64,
 }
 
 /// What the log has done since it was opened.
@@ -54,6 +65,8 @@ pub struct Counts {
     pub events: AtomicU64,
     /// Bytes written to the log.
     pub bytes: AtomicU64,
+    /// Bytes of the log that were read back and checked when it was opened: what came since the last checkpoint.
+    pub replayed: AtomicU64,
     /// Batches that their only appender wrote itself.
     pub inline: AtomicU64,
     /// A moving mean of how long write and sync take, in microseconds.

@@ -76,7 +76,7 @@ pub trait DiskFile: Send + Sync {
     ///
     /// # Errors
     /// As the system says.
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
 
     /// Gives the space of this range back; it reads as zeros, and nothing moves.
     ///
@@ -178,7 +178,7 @@ impl DiskFile for RealFile {
         }
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
 

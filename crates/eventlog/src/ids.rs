@@ -67,6 +67,19 @@ impl Ids {
         }
     }
 
+    /// An empty window of the same kind.
+    pub(crate) fn emptied(&self) -> Self {
+        Self {
+            chunks: VecDeque::new(),
+            table: Vec::new(),
+            moments: VecDeque::new(),
+            first: 1,
+            next: 1,
+            chunk_first: 0,
+            ..*self
+        }
+    }
+
     /// The hash of an id.
     pub(crate) fn hash(&self, id: &EventId) -> IdHash {
         match id {
@@ -174,9 +187,10 @@ impl Ids {
         Some((entries, from + entries.len() as u64))
     }
 
-    /// The moments of entries, for the checkpoint: how old is what lies from each place on, as offsets from the first.
-    pub(crate) fn moments(&self) -> Vec<(Time, u64)> {
-        self.moments.iter().map(|(at, place)| (*at, place.saturating_sub(self.first))).collect()
+    /// The moments of entries, for the checkpoint: how old is what has this sequence number or a higher one.
+    pub(crate) fn moments(&self) -> Vec<(Time, Seq)> {
+        let known = self.moments.iter().filter(|(_, place)| *place < self.next);
+        known.map(|(at, place)| (*at, self.entry((*place).max(self.first)).seq)).collect()
     }
 
     fn push(&mut self, entry: Entry, at: Time) {

@@ -116,7 +116,6 @@ impl Intake {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "the numbers that were taken go back with the error")]
     fn place_all(
         &mut self,
         batch: &[Publication],

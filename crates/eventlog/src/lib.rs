@@ -7,6 +7,7 @@
 
 mod ahead;
 mod beside;
+mod checkpoint;
 mod commit;
 mod core;
 mod derived;
@@ -15,6 +16,7 @@ mod groups;
 mod header;
 mod ids;
 mod intake;
+mod keeper;
 mod log;
 mod numbers;
 mod open;

@@ -42,14 +42,23 @@ impl EventLog {
     /// `Storage` when something can't be written any more; the log has ended all the same.
     pub fn close(&self) -> Result<(), BusError> {
         self.groups.close();
-        let flushed = wait_blocking(self.core.flush());
+        let flushed = wait_blocking(self.core.flush()).and_then(|()| self.core.checkpoint().map(drop));
         self.end();
         flushed
+    }
+
+    /// Takes a checkpoint now; the log does so by itself, too. Blocks until it's done.
+    ///
+    /// # Errors
+    /// `Storage` when it can't be written.
+    pub fn checkpoint(&self) -> Result<(), BusError> {
+        self.core.checkpoint().map(drop)
     }
 
     fn end(&self) {
         self.core.end(&BusError::Closed);
         self.core.ahead.stop();
+        self.core.keeper.stop();
         for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             // A thread that panicked has said so itself.
             let _ = thread.join();
@@ -79,7 +88,7 @@ impl Drop for EventLog {
 }
 
 /// Waits on a thread that may block.
-fn wait_blocking<T>(later: Later<'_, T>) -> T {
+pub(crate) fn wait_blocking<T>(later: Later<'_, T>) -> T {
     struct Unpark(std::thread::Thread);
     impl std::task::Wake for Unpark {
         fn wake(self: Arc<Self>) {

@@ -28,10 +28,10 @@ pub(crate) enum Taken {
 
 /// Numbers that follow each other at places that follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Run {
-    number: u64,
-    seq: Seq,
-    len: u64,
+pub(crate) struct Run {
+    pub number: u64,
+    pub seq: Seq,
+    pub len: u64,
 }
 
 /// The highest number of each producer. 1,000,000 producers take some 40 MB.
@@ -111,6 +111,21 @@ impl Numbers {
         self.highest.iter().map(|(producer, highest)| (producer, *highest))
     }
 
+    /// The runs that are remembered, oldest producer first, for the checkpoint.
+    pub(crate) fn runs(&self) -> Vec<(ProducerId, Run)> {
+        let mut all = Vec::new();
+        for producer in &self.runs_order {
+            all.extend(self.runs.get(producer).into_iter().flatten().map(|run| (*producer, *run)));
+        }
+        all
+    }
+
+    /// Takes a run of a checkpoint. It may know of numbers beyond those that became durable; such a run is read back
+    /// from the log again, and one that is not there never is asked for.
+    pub(crate) fn add_run(&mut self, producer: ProducerId, run: Run) {
+        self.make_runs(producer).push_back(run);
+    }
+
     /// How many producers are known.
     pub(crate) fn len(&self) -> usize {
         self.highest.len()
@@ -122,7 +137,7 @@ impl Numbers {
         found.map_or(PLACE_FORGOTTEN, |run| run.seq + (number - run.number))
     }
 
-    fn remember(&mut self, producer: ProducerId, number: u64, seq: Seq) {
+    fn make_runs(&mut self, producer: ProducerId) -> &mut VecDeque<Run> {
         if !self.runs.contains_key(&producer) {
             if self.runs_order.len() == RUNS_PRODUCERS_MAX
                 && let Some(oldest) = self.runs_order.pop_front()
@@ -132,17 +147,21 @@ impl Numbers {
             self.runs_order.push_back(producer);
         }
         let runs = self.runs.entry(producer).or_default();
-        if let Some(last) = runs.back_mut()
+        if runs.len() == RUNS_MAX {
+            runs.pop_front();
+        }
+        runs
+    }
+
+    fn remember(&mut self, producer: ProducerId, number: u64, seq: Seq) {
+        if let Some(last) = self.runs.get_mut(&producer).and_then(VecDeque::back_mut)
             && number.checked_sub(last.number) == Some(last.len)
             && seq.checked_sub(last.seq) == Some(last.len)
         {
             last.len += 1;
             return;
         }
-        if runs.len() == RUNS_MAX {
-            runs.pop_front();
-        }
-        runs.push_back(Run { number, seq, len: 1 });
+        self.make_runs(producer).push_back(Run { number, seq, len: 1 });
     }
 }
 

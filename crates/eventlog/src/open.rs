@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, RwLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use headwater_event::Time;
 use tokio::sync::watch;
@@ -10,11 +11,13 @@ use uuid::Uuid;
 
 use crate::ahead::{AHEAD_START, Ahead};
 use crate::beside::{LOCK_NAME, tell};
-use crate::core::{Core, Counts};
+use crate::core::{Core, Counts, Slot};
 use crate::derived::Derived;
 use crate::disk::{Disk, DiskFile, RealDisk};
 use crate::header::{DATA_START, HEAD_AT, Head, IDENTITY_AT, Identity, PAGE};
+use crate::ids::Ids;
 use crate::intake::Intake;
+use crate::keeper::Keeper;
 use crate::options::{OpenError, OpenOptions};
 use crate::recovery::{Recovered, recover};
 use crate::view::View;
@@ -64,8 +67,8 @@ pub(crate) fn open(options: &OpenOptions, derived: Box<dyn Derived>) -> Result<O
     }
     let writing = trying(&*disk, "open the log", disk.open(LOG_NAME, true))?;
     let (identity, head) = read_header(&*disk, &*writing)?;
-    let derived = Mutex::new(derived);
-    let recovered = recover(options, &disk, &writing, identity, head, &derived)?;
+    let mut derived = derived;
+    let recovered = recover(options, &disk, &writing, identity, head, &mut *derived)?;
     start(options, disk, lock, writing, identity, head, recovered, derived)
 }
 
@@ -116,13 +119,16 @@ fn start(
     writing: Arc<dyn DiskFile>,
     identity: Identity,
     head: Head,
-    recovered: Recovered,
-    derived: Mutex<Box<dyn Derived>>,
+    mut recovered: Recovered,
+    derived: Box<dyn Derived>,
 ) -> Result<Opened, OpenError> {
-    let Recovered { ids, numbers, sticky, places, last, end } = recovered;
+    let (last, end, covered) = (recovered.last, recovered.end, recovered.covered);
+    let replayed = recovered.replayed;
+    let ids = std::mem::replace(&mut recovered.ids, Ids::new(&identity.id_key, 0, Duration::ZERO));
+    let numbers = std::mem::take(&mut recovered.numbers);
     let reading = trying(&*disk, "open the log", disk.open(LOG_NAME, false))?;
     let filling = trying(&*disk, "open the log", disk.open(LOG_NAME, true))?;
-    let len = trying(&*disk, "measure the log", writing.len())?;
+    let len = trying(&*disk, "measure the log", writing.size())?;
     tell(&*lock, &identity, end, last);
     let core = Arc::new(Core {
         identity,
@@ -133,12 +139,14 @@ fn start(
         lock: Mutex::new(Some(lock)),
         intake: Mutex::new(Intake::new(identity.epoch, last, end, ids, numbers)),
         work: Condvar::new(),
-        view: RwLock::new(View::new(last, end, head.freed, head.first, places, sticky)),
-        derived,
+        view: RwLock::new(View::new(recovered, head)),
+        derived: Mutex::new(Slot { state: derived, folded_to: end }),
+        checkpointing: Mutex::new(()),
+        keeper: Keeper::new(options.checkpoint_bytes, covered[0], covered[1]),
         ahead: Arc::new(Ahead::new(end, len)),
         head: watch::Sender::new(last),
         failed: OnceLock::new(),
-        counts: Counts::default(),
+        counts: Counts { replayed: replayed.into(), ..Counts::default() },
         threaded: options.threads,
     });
     let threads = if options.threads { start_threads(&core, filling)? } else { Vec::new() };
@@ -152,8 +160,10 @@ fn start_threads(core: &Arc<Core>, filling: Arc<dyn DiskFile>) -> Result<Vec<Joi
     };
     let writer = core.clone();
     let ahead = core.ahead.clone();
+    let keeper = core.clone();
     Ok(vec![
         spawn("headwater-log", Box::new(move || writer.write_all()))?,
         spawn("headwater-zeros", Box::new(move || ahead.run(&*filling)))?,
+        spawn("headwater-keeper", Box::new(move || keeper.keep()))?,
     ])
 }

@@ -1,9 +1,10 @@
 //! Reading a log back: from the last checkpoint, or from its first batch, to the last one that is whole.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use headwater_event::Seq;
 
+use crate::checkpoint::{self, Covers};
 use crate::derived::Derived;
 use crate::disk::{Disk, DiskFile};
 use crate::header::{Head, Identity};
@@ -26,15 +27,21 @@ pub(crate) struct Recovered {
     pub last: Seq,
     /// Where the file's whole part ends.
     pub end: u64,
+    /// Where its last batch begins; 0 when there's none.
+    pub last_batch: u64,
+    /// What the newest checkpoint and the one before it cover.
+    pub covered: [u64; 2],
+    /// How many bytes were read back.
+    pub replayed: u64,
 }
 
 /// Where reading back begins, and up to where the file is known to have been synced.
-pub(crate) struct From {
-    pub offset: u64,
-    pub before: Seq,
+struct Begin {
+    offset: u64,
+    before: Seq,
     /// Records of groups before this place are in their saved state already.
-    pub groups_from: u64,
-    pub synced: u64,
+    groups_from: u64,
+    synced: u64,
 }
 
 /// Reads the log back, and makes its end fit to be appended to.
@@ -44,7 +51,7 @@ pub(crate) fn recover(
     file: &Arc<dyn DiskFile>,
     identity: Identity,
     head: Head,
-    derived: &Mutex<Box<dyn Derived>>,
+    derived: &mut (dyn Derived + 'static),
 ) -> Result<Recovered, OpenError> {
     let mut recovered = Recovered {
         ids: Ids::new(&identity.id_key, options.ids_max, options.ids_age_max),
@@ -53,27 +60,31 @@ pub(crate) fn recover(
         places: Places::default(),
         last: head.freed,
         end: head.first,
+        last_batch: 0,
+        covered: [head.first; 2],
+        replayed: 0,
     };
-    let mut derived = derived.lock().unwrap_or_else(PoisonError::into_inner);
-    let from = From { offset: head.first, before: head.freed, groups_from: 0, synced: head.first };
-    let scan = trying(&**disk, "read the log", Scan::new(file.clone(), identity, from.offset, from.before));
-    let mut scan = scan?;
-    let mut last_batch = None;
+    let begin = recovered.take_checkpoint(&**disk, file, &identity, &head, derived);
+    let scan = Scan::new(file.clone(), identity, begin.offset, begin.before);
+    let mut scan = trying(&**disk, "read the log", scan)?;
+    let mut last_mark = None;
     let bad = loop {
         match trying(&**disk, "read the log", scan.step())? {
             Step::Batch(mark) => {
-                let groups = (mark.offset >= from.groups_from).then_some(&mut **derived);
+                let groups = (mark.offset >= begin.groups_from).then_some(&mut *derived);
                 recovered.fold(&mark, scan.body(), identity.epoch, groups);
-                last_batch = Some(mark);
+                last_mark = Some(mark);
             }
             Step::Bad(bad) => break bad,
         }
     };
     (recovered.last, recovered.end) = (scan.before(), scan.offset());
-    if let Some(damage) = damage_of(&bad, from.synced, &disk.folder()) {
+    recovered.replayed = scan.offset() - begin.offset;
+    if let Some(damage) = damage_of(&bad, begin.synced, &disk.folder()) {
         return Err(damage.into());
     }
-    trying(&**disk, "mend the end of the log", mend_end(&**file, &bad, last_batch.as_ref()))?;
+    trying(&**disk, "mend the end of the log", mend_end(&**file, &bad, last_mark.as_ref()))?;
+    recovered.last_batch = last_mark.map_or(recovered.last_batch, |mark| mark.offset);
     recovered.ids.build();
     derived.freed(head.freed);
     Ok(recovered)
@@ -87,6 +98,19 @@ pub(crate) fn damage_of(bad: &Bad, synced: u64, folder: &str) -> Option<Damage> 
         None => return None,
     };
     Some(Damage { folder: folder.into(), offset: bad.offset, until, before: bad.before, after })
+}
+
+/// Whether the log holds the batch that the checkpoint saw last: an older copy of the file may have been put back.
+fn same_log(file: &Arc<dyn DiskFile>, identity: &Identity, covers: &Covers) -> bool {
+    if covers.last_batch == 0 {
+        return covers.before == 0 || covers.offset <= file.size().unwrap_or(0);
+    }
+    let mut head = [0; MARK_LEN];
+    let read = file.read_at(covers.last_batch, &mut head).unwrap_or(0);
+    let Some(mark) = Mark::decode(&head[..read], covers.last_batch, identity) else { return false };
+    let scan = Scan::new(file.clone(), *identity, mark.offset, mark.before);
+    let whole = scan.and_then(|mut scan| scan.batch().map(|batch| (batch.is_some(), scan.offset(), scan.before())));
+    matches!(whole, Ok(whole) if whole == (true, covers.offset, covers.before))
 }
 
 /// Makes sure that what was read is on the disk, and that nothing but zeros lies behind it.
@@ -112,6 +136,46 @@ fn mend_end(file: &dyn DiskFile, bad: &Bad, last: Option<&Mark>) -> std::io::Res
 }
 
 impl Recovered {
+    /// Takes what the newest checkpoint that fits holds, and says where to go on.
+    fn take_checkpoint(
+        &mut self,
+        disk: &dyn Disk,
+        file: &Arc<dyn DiskFile>,
+        identity: &Identity,
+        head: &Head,
+        derived: &mut dyn Derived,
+    ) -> Begin {
+        let mut begin = Begin { offset: head.first, before: head.freed, groups_from: 0, synced: head.first };
+        let mut taken = false;
+        for (at, name) in checkpoint::NAMES.iter().enumerate() {
+            let Some((saved, covers)) = checkpoint::covers(disk, name, identity) else { continue };
+            begin.synced = begin.synced.max(covers.offset);
+            self.covered[at] = covers.offset.max(head.first);
+            if taken || covers.offset < head.first || !same_log(file, identity, &covers) {
+                continue;
+            }
+            let mut ids = self.ids.emptied();
+            if let Some(loaded) = checkpoint::load(saved, covers, &mut ids, derived) {
+                (self.ids, self.numbers, self.sticky) = (ids, loaded.numbers, loaded.sticky);
+                self.places = loaded.places;
+                self.places.drop_before(head.first);
+                self.last_batch = covers.last_batch;
+                (begin.offset, begin.before, begin.groups_from) = (covers.offset, covers.before, covers.groups_from);
+                taken = true;
+            } else {
+                tracing::warn!(name, "a checkpoint can't be used; more of the log is read instead");
+            }
+        }
+        if !taken && head.freed > 0 {
+            tracing::warn!(
+                freed = head.freed,
+                "no checkpoint can be used, and retention has freed a part of the log: what groups settled and which \
+                 numbers producers used up in that part is not known any more"
+            );
+        }
+        begin
+    }
+
     fn fold(&mut self, mark: &Mark, body: &[u8], epoch: u32, mut groups: Option<&mut (dyn Derived + 'static)>) {
         self.places.add(Place { before: mark.before, offset: mark.offset, at: mark.at });
         for (at, record) in records(body, epoch) {

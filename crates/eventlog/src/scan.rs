@@ -56,7 +56,7 @@ pub(crate) struct Scan {
 impl Scan {
     /// A scan that begins with the batch at `offset`, before which `before` was the last event.
     pub(crate) fn new(file: Arc<dyn DiskFile>, identity: Identity, offset: u64, before: Seq) -> io::Result<Self> {
-        let len = file.len()?;
+        let len = file.size()?;
         Ok(Self { file, identity, len, offset, before, buffer: Vec::new(), buffer_at: offset, body: (0, 0) })
     }
 
@@ -72,7 +72,7 @@ impl Scan {
 
     /// Looks at the end of the file anew, for a reader beside the writer.
     pub(crate) fn look_again(&mut self) -> io::Result<()> {
-        self.len = self.file.len()?;
+        self.len = self.file.size()?;
         self.buffer.clear();
         self.buffer_at = self.offset;
         Ok(())

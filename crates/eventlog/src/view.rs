@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use headwater_event::{Epoch, Seq};
 
+use crate::header::Head;
 use crate::places::{Place, Places};
 use crate::record::{Kind, MARK_LEN, Mark};
+use crate::recovery::Recovered;
 use crate::scan::records;
 use crate::sticky::{Sticky, StickyPlace};
 
@@ -31,6 +33,8 @@ pub(crate) struct View {
     pub head: Seq,
     /// Where the durable part of the file ends.
     pub end: u64,
+    /// Where the last durable batch begins; 0 when there's none.
+    pub last_batch: u64,
     /// All events up to and with this one are freed.
     pub freed: Seq,
     /// Where the first batch that is kept begins.
@@ -43,8 +47,10 @@ pub(crate) struct View {
 
 impl View {
     /// The state that was read back from the file.
-    pub(crate) fn new(head: Seq, end: u64, freed: Seq, first: u64, places: Places, sticky: Sticky) -> Self {
-        Self { head, end, freed, first, places, sticky, hot: VecDeque::new(), hot_bytes: 0 }
+    pub(crate) fn new(recovered: Recovered, head: Head) -> Self {
+        let Recovered { last, end, last_batch, places, sticky, .. } = recovered;
+        let (freed, first) = (head.freed, head.first);
+        Self { head: last, end, last_batch, freed, first, places, sticky, hot: VecDeque::new(), hot_bytes: 0 }
     }
 
     /// Takes a batch that has just become durable.
@@ -55,6 +61,7 @@ impl View {
         self.places.add(Place { before: mark.before, offset: mark.offset, at: mark.at });
         self.head = mark.before + mark.events;
         self.end = mark.end();
+        self.last_batch = mark.offset;
         self.hot_bytes += bytes.len();
         self.hot.push_back(HotBatch { offset: mark.offset, before: mark.before, bytes });
         // The newest batch stays whatever its size: somebody has just been woken for it.

@@ -1,4 +1,6 @@
 //! Tests of the whole log, through what the rest of Headwater sees of it.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+mod checkpoints;
 mod kit;
 mod promises;
