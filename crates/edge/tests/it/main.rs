@@ -1,3 +1,4 @@
 //! The edges over real sockets.
 
 mod accept;
+mod frames;
