@@ -62,6 +62,10 @@ pub(crate) struct UsePass {
 }
 
 impl Admission {
+    pub(crate) const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     pub(crate) fn new(limits: Limits, access: Access) -> Self {
         let rates = Rates::new(limits.rate_events_per_s, limits.rate_burst_events);
         Self { limits, access, rates, waiting: Arc::default() }

@@ -169,6 +169,12 @@ impl Hub {
         WatchStream::open(self, who, watch, settings).await
     }
 
+    /// How much is taken in: for an edge that tells its clients.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        self.core.admission.limits()
+    }
+
     /// Where the log stands.
     #[must_use]
     pub fn head(&self) -> Position {

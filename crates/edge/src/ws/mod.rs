@@ -2,15 +2,31 @@
 //!
 //! The codec knows no hub: [`handshake`], [`decoder`] and [`frame`] serve every protocol that rides on a WebSocket.
 
+mod answers;
 pub mod close;
+mod connection;
 pub mod decoder;
 pub mod frame;
 pub mod handshake;
 pub mod mask;
+pub mod origin;
+mod reply;
+pub mod request;
+pub mod settings;
+mod socket;
+pub mod spelling;
+pub mod strict;
 #[cfg(test)]
 mod testing;
+pub mod upgrade;
 pub mod utf8;
+mod watches;
 
 pub use close::{CloseCode, Closing, Fault};
+pub use connection::Connection;
 pub use decoder::{Decoder, Said};
 pub use frame::{Opcode, write_frame, write_frame_with};
+pub use origin::Origins;
+pub use settings::Settings;
+pub use spelling::JsonFrames;
+pub use upgrade::{NotUpgraded, Refused, serve_ws, upgrade};

@@ -1,4 +1,7 @@
 //! The edges over real sockets.
+#![allow(clippy::unwrap_used, reason = "what fails in a test is told by its place")]
 
 mod accept;
 mod frames;
+mod memory;
+mod ws;

@@ -2,6 +2,5 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod checkpoints;
-mod contract;
 mod kit;
 mod promises;

@@ -1,0 +1,27 @@
+//! The socket as the hub writes to it.
+
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::sync::Arc;
+
+use headwater_hub::Sink;
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+/// A socket shared by the connection, which reads, and the hub's outlet, which writes.
+#[derive(Clone, Debug)]
+pub struct Socket(pub Arc<TcpStream>);
+
+impl Socket {
+    /// Says that nothing more will be written; what was written is still delivered.
+    pub fn end_writing(&self) {
+        // It fails when the other end is gone already, and then there's nobody to tell.
+        let _ = SockRef::from(&*self.0).shutdown(Shutdown::Write);
+    }
+}
+
+impl Sink for Socket {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(slices)
+    }
+}
