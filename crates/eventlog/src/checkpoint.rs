@@ -257,10 +257,7 @@ pub(crate) fn load(
 ) -> Option<Loaded> {
     let len = file.size().ok()?.checked_sub(4)?;
     let mut source = Source { file, at: HEADER_LEN as u64, len, block: Vec::new(), from: 0 };
-    let mut places = Places::default();
-    for _ in 0..source.u64()? {
-        places.add(Place { before: source.u64()?, offset: source.u64()?, at: Time(source.u64()?) });
-    }
+    let places = source.places()?;
     let mut sticky = Sticky::default();
     loop {
         let topic_len = u16::from_be_bytes(source.take(2)?.try_into().ok()?);
@@ -280,6 +277,12 @@ pub(crate) fn load(
     let groups = source.take(groups_len)?;
     derived.load(groups).ok()?;
     Some(Loaded { covers, places, sticky, numbers })
+}
+
+/// The places alone, for those who only read.
+pub(crate) fn load_places(file: Arc<dyn DiskFile>) -> Option<Places> {
+    let len = file.size().ok()?.checked_sub(4)?;
+    Source { file, at: HEADER_LEN as u64, len, block: Vec::new(), from: 0 }.places()
 }
 
 fn load_numbers(source: &mut Source) -> Option<Numbers> {
@@ -349,6 +352,14 @@ impl Source {
 
     fn u64(&mut self) -> Option<u64> {
         Some(u64::from_be_bytes(self.take(8)?.try_into().ok()?))
+    }
+
+    fn places(&mut self) -> Option<Places> {
+        let mut places = Places::default();
+        for _ in 0..self.u64()? {
+            places.add(Place { before: self.u64()?, offset: self.u64()?, at: Time(self.u64()?) });
+        }
+        Some(places)
     }
 
     fn producer(&mut self) -> Option<ProducerId> {

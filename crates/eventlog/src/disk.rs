@@ -48,6 +48,12 @@ pub trait Disk: Send + Sync {
     /// As the system says.
     fn lock(&self, name: &str) -> io::Result<Option<Arc<dyn DiskFile>>>;
 
+    /// Whether some process holds the lock on the file of this name. Looking takes it for a moment.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn is_locked(&self, name: &str) -> io::Result<bool>;
+
     /// The folder as a person knows it, for sentences.
     fn folder(&self) -> String;
 }
@@ -139,6 +145,18 @@ impl Disk for RealDisk {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Arc::new(RealFile(file)))),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn is_locked(&self, name: &str) -> io::Result<bool> {
+        let file = match File::open(self.path(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            other => other?,
+        };
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(false),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
             Err(error) => Err(error.into()),
         }
     }

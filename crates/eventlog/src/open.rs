@@ -46,9 +46,21 @@ pub(crate) fn disk_of(options: &OpenOptions) -> Result<Arc<dyn Disk>, OpenError>
     }
 }
 
+/// How often, and how long apart, the lock is tried: those who read beside a server look at it for some microseconds.
+const LOCK_TRIES: u32 = 10;
+const LOCK_WAIT: Duration = Duration::from_millis(20);
+
 /// Takes the folder for this process.
 pub(crate) fn lock(disk: &dyn Disk) -> Result<Arc<dyn DiskFile>, OpenError> {
-    trying(disk, "lock the folder", disk.lock(LOCK_NAME))?.ok_or_else(|| OpenError::Locked { folder: disk.folder() })
+    for try_number in 1..=LOCK_TRIES {
+        if let Some(lock) = trying(disk, "lock the folder", disk.lock(LOCK_NAME))? {
+            return Ok(lock);
+        }
+        if try_number < LOCK_TRIES {
+            std::thread::sleep(LOCK_WAIT);
+        }
+    }
+    Err(OpenError::Locked { folder: disk.folder() })
 }
 
 /// An open log and its threads.

@@ -92,10 +92,11 @@ pub(crate) fn recover(
 
 /// Whether a bad place is damage: something says that it was synced.
 pub(crate) fn damage_of(bad: &Bad, synced: u64, folder: &str) -> Option<Damage> {
-    let (until, after) = match &bad.next {
-        Some(mark) => (mark.offset, Some(mark.before + 1)),
-        None if bad.offset < synced => (synced, None),
-        None => return None,
+    let (until, after) = match (&bad.next, &bad.outgrown) {
+        (Some(mark), _) => (mark.offset, Some(mark.before + 1)),
+        (None, Some(own)) => (own.end(), Some(own.before + own.events + 1)),
+        (None, None) if bad.offset < synced => (synced, None),
+        (None, None) => return None,
     };
     Some(Damage { folder: folder.into(), offset: bad.offset, until, before: bad.before, after })
 }

@@ -1,8 +1,8 @@
 //! Reading the log from front to back and trusting nothing: whole batches, a torn tail, or damage.
 //!
 //! The writer never writes a batch before the one in front of it is synced, and each batch's mark says how far the file
-//! was synced when it was written. So a batch that doesn't check is a torn tail exactly when nothing behind it says that
-//! it was synced: then it was never acknowledged. Otherwise it's damage.
+//! was synced when it was written. So a batch that doesn't check is a torn tail when nothing behind it says that it was
+//! synced: then it was never acknowledged. Otherwise it's damage.
 
 use std::io;
 use std::sync::Arc;
@@ -37,6 +37,9 @@ pub(crate) struct Bad {
     pub next: Option<Mark>,
     /// Where the last byte that isn't zero ends, if there's one behind the place and no such mark.
     pub leftover_end: Option<u64>,
+    /// The mark at the place itself, if it's whole and something stands behind its batch: nothing is ever written there
+    /// before the batch is synced, so then it's damage, too.
+    pub outgrown: Option<Mark>,
 }
 
 /// A scan of one file.
@@ -70,12 +73,14 @@ impl Scan {
         self.before
     }
 
-    /// Looks at the end of the file anew, for a reader beside the writer.
-    pub(crate) fn look_again(&mut self) -> io::Result<()> {
-        self.len = self.file.size()?;
-        self.buffer.clear();
-        self.buffer_at = self.offset;
-        Ok(())
+    /// Reads no further than this, for a reader beside the writer.
+    pub(crate) fn look_again(&mut self, limit: u64) {
+        if limit != self.len {
+            self.len = limit;
+            // What was read behind the old limit may have been written since.
+            self.buffer.clear();
+            self.buffer_at = self.offset;
+        }
     }
 
     /// The records of the batch that [`Scan::step`] gave last.
@@ -107,11 +112,11 @@ impl Scan {
     }
 
     /// Goes on behind a bad place.
-    pub(crate) fn go_on(&mut self, mark: &Mark) {
-        self.offset = mark.offset;
-        self.before = mark.before;
+    pub(crate) fn go_on(&mut self, offset: u64, before: Seq) {
+        self.offset = offset;
+        self.before = before;
         self.buffer.clear();
-        self.buffer_at = mark.offset;
+        self.buffer_at = offset;
     }
 
     fn mark(&mut self) -> io::Result<Option<Mark>> {
@@ -139,7 +144,8 @@ impl Scan {
     }
 
     fn look_behind(&mut self) -> io::Result<Bad> {
-        let mut bad = Bad { offset: self.offset, before: self.before, next: None, leftover_end: None };
+        let own = self.mark()?.filter(|mark| mark.before == self.before);
+        let mut bad = Bad { offset: self.offset, before: self.before, next: None, leftover_end: None, outgrown: None };
         let tag = self.identity.tag.to_be_bytes();
         let finder = memmem::Finder::new(&tag);
         let mut block = vec![0; READ_LEN + MARK_LEN];
@@ -166,6 +172,7 @@ impl Scan {
             // A mark may lie across two blocks.
             at += (read - MARK_LEN) as u64 + 1;
         }
+        bad.outgrown = own.filter(|mark| bad.leftover_end.is_some_and(|end| end > mark.end()));
         Ok(bad)
     }
 }
