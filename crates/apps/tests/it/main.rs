@@ -1,0 +1,6 @@
+//! The applications over a real hub and a real log.
+
+#![allow(clippy::unwrap_used)] // a test that can't go on has failed
+
+mod intake;
+mod vendor;
