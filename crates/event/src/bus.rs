@@ -203,7 +203,10 @@ pub trait Bus: Send + Sync + 'static {
     /// The latest states of the sticky topics that this filter wants, ordered by topic, beginning after topic `after`.
     fn latest(&self, filter: &Filter, after: Option<&Topic>, limit: usize) -> Later<'_, Result<StickyPage, BusError>>;
 
-    /// Becomes a member of a group, which is made when there is none by this name.
+    /// Becomes a member of a group, which is (durably) made when there is none by this name.
+    ///
+    /// `Start::Now` begins after what was appended before this *call*. A new group that is to begin after an event ahead
+    /// of the head gets `NoSuchPosition`, one before what retention kept `Gone`; nothing is made then.
     fn join(&self, group: &GroupName, options: GroupOptions) -> Later<'_, Result<Box<dyn Member>, BusError>>;
 
     /// Ends a group: its cursor, its waiting retries and its dead letters are forgotten (durably), its members get `Closed`.
@@ -212,11 +215,12 @@ pub trait Bus: Send + Sync + 'static {
     /// How the groups stand, ordered by name, beginning after `after`.
     fn groups(&self, after: Option<&GroupName>, limit: usize) -> Vec<GroupStat>;
 
-    /// The dead letters of a group, oldest first, beginning after sequence number `after`.
+    /// The dead letters of a group, oldest event first, beginning after sequence number `after`; at most `limit`, fewer
+    /// where an engine's page is smaller. An empty answer is the end, also for a group that isn't there.
     fn dead_letters(&self, group: &GroupName, after: Seq, limit: usize)
     -> Later<'_, Result<Vec<DeadLetter>, BusError>>;
 
-    /// Takes dead letters out (durably): to be tried anew from attempt 1, or to be forgotten.
+    /// Takes dead letters out (durably): to be tried anew from attempt 1, or to be forgotten. Gives how many there were.
     fn revive(&self, group: &GroupName, letters: Vec<Seq>, again: bool) -> Later<'_, Result<usize, BusError>>;
 }
 
@@ -245,12 +249,18 @@ pub trait Tail: Send {
 pub trait Member: Send {
     /// Up to `max` deliveries; waits for the first. They are leased to this member.
     ///
+    /// Events come the first time in the order of the log; what is due to come again comes before them.
     /// Dropping the future loses nothing: what was leased and not seen comes again.
+    ///
+    /// # Errors
+    /// `Closed` when the group was ended or the engine is. `Gone` once, to one member, when retention has freed events that
+    /// this group may not have seen; the next call goes on with what there is.
     fn next(&mut self, max: usize) -> Later<'_, Result<Vec<Delivery>, BusError>>;
 
     /// Says what became of deliveries; durable when it gives `Ok`. A tag whose lease has ended meanwhile is passed over.
     ///
-    /// Gives the number of those that counted.
+    /// A settlement takes effect with this call, whenever the future is polled; dropping it doesn't take it back.
+    /// Of two for one tag the first counts. Gives the number of those that counted.
     fn settle(&mut self, settlements: Vec<(Tag, Settlement)>) -> Later<'_, Result<usize, BusError>>;
 
     /// Begins the leases of these deliveries anew; passes over those that are no longer this member's.

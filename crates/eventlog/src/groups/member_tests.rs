@@ -28,10 +28,13 @@ struct State {
     freed: Seq,
     derived: Box<dyn Derived>,
     /// While commits are held back: what waits for them.
-    held: Option<Vec<(Vec<Vec<u8>>, oneshot::Sender<()>)>>,
+    held: Option<Vec<Held>>,
     /// What was committed, for a second life.
     records: Vec<(Vec<u8>, Seq)>,
 }
+
+/// Records that wait for their commit, and who waits for it.
+type Held = (Vec<Vec<u8>>, oneshot::Sender<()>);
 
 impl State {
     fn commit(&mut self, records: Vec<Vec<u8>>) {
@@ -246,7 +249,8 @@ async fn what_is_not_on_disk_still_takes_up_room() {
 
 /// A future after its first poll, with which it isn't through.
 async fn pending_once<T>(mut future: Later<'_, T>) -> Later<'_, T> {
-    std::future::poll_fn(|cx| Poll::Ready(assert!(future.as_mut().poll(cx).is_pending()))).await;
+    let pending = std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await;
+    assert!(pending);
     future
 }
 
@@ -326,9 +330,10 @@ async fn a_second_life_goes_on_from_what_was_on_disk() {
     member.settle(vec![done(1), done(3)]).await.unwrap();
     paper.hold();
     drop(member.settle(vec![done(2)]));
-    let state = paper.state.lock().unwrap();
-    let (_second, groups) = Paper::with(&clock, state.events.clone(), &state.records);
-    drop(state);
+    let (_second, groups) = {
+        let state = paper.state.lock().unwrap();
+        Paper::with(&clock, state.events.clone(), &state.records)
+    };
     let mut member = join(&groups).await;
     assert_eq!(tags(&member.next(10).await.unwrap()), [(2, 1), (4, 1), (5, 1)]);
     assert_eq!(tags(&member.next(10).await.unwrap()), [(6, 1)]);

@@ -362,7 +362,7 @@ impl World {
         for record in self.handed[from..self.committed].iter().flat_map(|(records, _)| records) {
             match record {
                 GroupRecord::Settled(settled) => self.group.fold(settled),
-                GroupRecord::Revived(revived) => drop(self.group.fold_revived(revived)),
+                GroupRecord::Revived(revived) => self.group.fold_revived(revived),
                 other => panic!("{other:?}"),
             }
         }

@@ -3,6 +3,7 @@
 
 mod beside;
 mod checkpoints;
+mod contract;
 mod damage;
 mod kit;
 mod promises;
