@@ -2,4 +2,7 @@
 
 pub mod accept;
 pub mod frames;
+pub mod http;
+pub mod process;
+pub mod sse;
 pub mod ws;

@@ -3,5 +3,6 @@
 
 mod accept;
 mod frames;
+mod http;
 mod memory;
 mod ws;

@@ -1,0 +1,175 @@
+//! One connection, from its first byte to its last.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::Response;
+use bytes::Bytes;
+use headwater_event::Later;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+
+use super::first::{Ended, First, read_first};
+use super::front::Front;
+use super::handover::{Handover, Wanted};
+use super::limits::Limits;
+use super::linger::farewell;
+use super::problem::Problem;
+use super::wire::Wire;
+use crate::accept::{Connection, Stopping};
+use crate::{sse, ws};
+
+/// How far hyper reads ahead, in bytes: bodies come in pieces of at most this length.
+const HYPER_BUFFER_LEN: usize = 64 * 1_024;
+
+/// What becomes of the socket.
+enum Next {
+    WebSocket(ws::Connection),
+    Live(sse::Watcher),
+    Requests(TcpStream, Bytes),
+    Farewell(TcpStream, Vec<u8>),
+    Nothing,
+}
+
+/// Serves a connection to its end.
+///
+/// An idle watcher costs as much as the largest part of this future: that's why whatever is large (the buffer of a head,
+/// hyper's state) lies in a box of its own that is gone by the time the watching begins.
+pub(super) async fn serve(connection: Connection, front: Arc<Front>) {
+    let Connection { stream, stopping, .. } = connection;
+    let mut next = Box::pin(begin(stream, &front, stopping.clone())).await;
+    if let Next::Requests(stream, read) = next {
+        next = Box::pin(serve_requests(stream, read, &front, stopping.clone())).await;
+    }
+    drop(front);
+    match next {
+        Next::WebSocket(connection) => connection.await,
+        Next::Live(watcher) => watcher.run(stopping).await,
+        Next::Farewell(stream, words) => Box::pin(async move { farewell(stream, &words).await }).await,
+        Next::Requests(..) | Next::Nothing => {}
+    }
+}
+
+async fn begin(stream: TcpStream, front: &Arc<Front>, mut stopping: Stopping) -> Next {
+    let first = tokio::select! {
+        first = read_first(&stream, &front.limits) => first,
+        () = stopping.requested() => return Next::Nothing,
+    };
+    let First { bytes, head_len, has_body } = match first {
+        Ok(first) => first,
+        Err(Ended::Silent) => return Next::Nothing,
+        Err(Ended::Answer(problem)) => return Next::Farewell(stream, problem.last_words()),
+    };
+    let (head, leftover) = bytes.split_at(head_len);
+    match target(head) {
+        Target::WebSocket if !has_body => {
+            let mut headers = [httparse::EMPTY_HEADER; Limits::HEADERS_MAX];
+            let mut request = httparse::Request::new(&mut headers);
+            // Nothing new can be wrong with it: it was read once.
+            let _ = request.parse(head);
+            upgrade(stream, &request, leftover, front, stopping)
+        }
+        Target::Live if !has_body => {
+            let mut headers = [httparse::EMPTY_HEADER; Limits::HEADERS_MAX];
+            let mut request = httparse::Request::new(&mut headers);
+            let _ = request.parse(head);
+            let ask = sse::Ask::from_head(&request, &front.origins);
+            watch(stream, ask, front).await
+        }
+        _ => Next::Requests(stream, Bytes::from(bytes)),
+    }
+}
+
+enum Target {
+    WebSocket,
+    Live,
+    Other,
+}
+
+/// Looks at the request line alone; the head was found good before.
+fn target(head: &[u8]) -> Target {
+    let Some(rest) = head.strip_prefix(b"GET ") else { return Target::Other };
+    let path = rest.split(|byte| matches!(byte, b' ' | b'?')).next().unwrap_or_default();
+    match path {
+        b"/v1/ws" => Target::WebSocket,
+        b"/v1/live" => Target::Live,
+        _ => Target::Other,
+    }
+}
+
+async fn watch(stream: TcpStream, ask: Result<sse::Ask, Problem>, front: &Arc<Front>) -> Next {
+    let ask = match ask {
+        Ok(ask) => ask,
+        Err(problem) => return Next::Farewell(stream, problem.last_words()),
+    };
+    match sse::Watcher::open(stream, ask, &front.hub).await {
+        Ok(watcher) => Next::Live(watcher),
+        Err(refused) => match refused.stream {
+            Some(stream) => Next::Farewell(stream, Problem::from(refused.why).last_words()),
+            None => Next::Nothing,
+        },
+    }
+}
+
+fn upgrade(
+    stream: TcpStream,
+    request: &httparse::Request<'_, '_>,
+    leftover: &[u8],
+    front: &Front,
+    stopping: Stopping,
+) -> Next {
+    match ws::upgrade(stream, request, leftover, &front.hub, super::principal(), &front.ws, stopping) {
+        Ok(connection) => Next::WebSocket(connection),
+        Err(refused) => Next::Farewell(refused.stream, refused.why.answer()),
+    }
+}
+
+/// Everything that is neither: hyper and the routes, request after request, until one of them wants the socket.
+async fn serve_requests(stream: TcpStream, read: Bytes, front: &Arc<Front>, mut stopping: Stopping) -> Next {
+    let handover = Arc::new(Handover::default());
+    let wire = Wire::new(stream, read, front.limits.stalled, Arc::clone(&handover));
+    let (serving, wanted) = (Arc::clone(front), Arc::clone(&handover));
+    let service = service_fn(move |request| answer(Arc::clone(&serving), Arc::clone(&wanted), request));
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(front.limits.further_head)
+        .max_buf_size(HYPER_BUFFER_LEN)
+        .max_headers(Limits::HEADERS_MAX)
+        // Who sends a request and closes its sending side still gets the answer.
+        .half_close(true)
+        .serve_connection(TokioIo::new(wire), service);
+    let is_over = tokio::select! {
+        // How it ended is the client's business: what we had to say is written.
+        _ = poll_fn(|cx| connection.poll_without_shutdown(cx)) => true,
+        () = stopping.requested() => false,
+    };
+    if !is_over {
+        Pin::new(&mut connection).graceful_shutdown();
+        let _ = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+    }
+    let parts = connection.into_parts();
+    let stream = parts.io.into_inner().into_stream();
+    match handover.take() {
+        None => Next::Farewell(stream, Vec::new()),
+        Some(Wanted::Live(ask)) => watch(stream, Ok(ask), front).await,
+        Some(Wanted::WebSocket(head)) => {
+            head.with(|request| upgrade(stream, request, &parts.read_buf, front, stopping))
+        }
+    }
+}
+
+/// One request. Boxed, as hyper wants to move it; that's one allocation beside the dozen of a request.
+fn answer(
+    front: Arc<Front>,
+    handover: Arc<Handover>,
+    request: Request<Incoming>,
+) -> Later<'static, Result<Response<Body>, Infallible>> {
+    Box::pin(async move { Ok(front.answer(request, &handover).await) })
+}

@@ -1,0 +1,167 @@
+//! What all HTTP connections share, and what happens to every request: whence it may come, who answers it, and what every
+//! answer says.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    HOST, HeaderMap, ORIGIN, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+use axum::response::IntoResponse;
+use headwater_hub::Hub;
+use hyper::Request;
+use hyper::body::Incoming;
+use tower_service::Service;
+
+use super::handover::{Handover, Head, Wanted};
+use super::limits::Limits;
+use super::problem::Problem;
+use crate::sse;
+use crate::ws;
+
+/// For pages: nothing from anywhere else, nothing inline, no frame around them.
+pub(super) const PAGE_POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
+/// All headers that a page of an allowed origin may read.
+const EXPOSED: &str = "etag, headwater-head, headwater-position, retry-after";
+
+/// The headers that a page of an allowed origin may send.
+const ALLOWED_HEADERS: &str = "content-type, idempotency-key, if-none-match, last-event-id";
+
+/// How long a browser may remember that, in seconds: the most that browsers keep it.
+const ALLOWED_AGE: &str = "7200";
+
+/// What all connections share.
+pub(super) struct Front {
+    pub(super) hub: Arc<Hub>,
+    pub(super) routes: Router,
+    pub(super) limits: Limits,
+    pub(super) origins: ws::Origins,
+    pub(super) ws: Arc<ws::Settings>,
+}
+
+impl Front {
+    /// Answers one request that came through hyper.
+    pub(super) async fn answer(&self, request: Request<Incoming>, handover: &Handover) -> Response<Body> {
+        let origin = request.headers().get(ORIGIN).cloned();
+        let shared = origin.filter(|origin| self.is_allowed_by_name(origin));
+        let mut response = match self.guard(&request) {
+            Err(problem) => problem.into_response(),
+            Ok(()) if shared.is_some() && is_preflight(&request) => preflight(),
+            Ok(()) => match self.hand_over(request, handover) {
+                Err(response) => response,
+                Ok(request) => self.route(request).await,
+            },
+        };
+        finish(&mut response, shared);
+        response
+    }
+
+    async fn route(&self, request: Request<Incoming>) -> Response<Body> {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let Ok(response) = self.routes.clone().call(request).await;
+        // What no route answered for has no document yet.
+        if response.headers().contains_key(CONTENT_TYPE) {
+            return response;
+        }
+        match response.status() {
+            StatusCode::NOT_FOUND => {
+                Problem::new(StatusCode::NOT_FOUND, "not_found", format!("nothing is served at {path}")).into_response()
+            }
+            StatusCode::METHOD_NOT_ALLOWED => {
+                let allow = response.headers().get(ALLOW).cloned();
+                let said = allow.as_ref().and_then(|allow| allow.to_str().ok()).unwrap_or("none");
+                let detail = format!("{path} doesn't take {method}; it takes {said}");
+                let mut response =
+                    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail).into_response();
+                if let Some(allow) = allow {
+                    response.headers_mut().insert(ALLOW, allow);
+                }
+                response
+            }
+            _ => response,
+        }
+    }
+
+    /// A browser lets a page of any site send requests here, in the name of who visits it. Those that change something
+    /// must come from our own pages, from an origin that was allowed by name, or from no browser at all.
+    fn guard(&self, request: &Request<Incoming>) -> Result<(), Problem> {
+        if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+            return Ok(());
+        }
+        if self.may_come_from(request.headers()) {
+            return Ok(());
+        }
+        let detail = "pages of this origin may not publish; `http.origins` can allow them";
+        Err(Problem::new(StatusCode::FORBIDDEN, "origin", detail))
+    }
+
+    fn may_come_from(&self, headers: &HeaderMap) -> bool {
+        let mut origins = headers.get_all(ORIGIN).iter();
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        match (origins.next(), origins.next()) {
+            (None, _) => true,
+            (Some(origin), None) => origin.to_str().is_ok_and(|origin| self.origins.may_connect(Some(origin), host)),
+            (Some(_), Some(_)) => false,
+        }
+    }
+
+    fn is_allowed_by_name(&self, origin: &HeaderValue) -> bool {
+        origin.to_str().is_ok_and(|origin| self.origins.may_connect(Some(origin), ""))
+    }
+
+    /// Requests that want the bare socket; the answer is then never seen.
+    fn hand_over(&self, request: Request<Incoming>, handover: &Handover) -> Result<Request<Incoming>, Response<Body>> {
+        let is_plain = request.method() == Method::GET && hyper::body::Body::is_end_stream(request.body());
+        let wanted = match request.uri().path() {
+            "/v1/ws" if is_plain => Wanted::WebSocket(Head(request.into_parts().0)),
+            "/v1/live" if is_plain => {
+                let head = Head(request.into_parts().0);
+                Wanted::Live(
+                    head.with(|head| sse::Ask::from_head(head, &self.origins)).map_err(Problem::into_response)?,
+                )
+            }
+            _ => return Ok(request),
+        };
+        handover.want(wanted);
+        let mut unseen = Response::new(Body::empty());
+        unseen.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        Err(unseen)
+    }
+}
+
+fn is_preflight(request: &Request<Incoming>) -> bool {
+    request.method() == Method::OPTIONS && request.headers().contains_key("access-control-request-method")
+}
+
+fn preflight() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST"));
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED_HEADERS));
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(ALLOWED_AGE));
+    response
+}
+
+/// What every answer says, whoever made it.
+fn finish(response: &mut Response<Body>, shared: Option<HeaderValue>) {
+    let headers = response.headers_mut();
+    let mut say = |name: HeaderName, value: &'static str| {
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    };
+    say(X_CONTENT_TYPE_OPTIONS, "nosniff");
+    say(REFERRER_POLICY, "no-referrer");
+    say(CONTENT_SECURITY_POLICY, PAGE_POLICY);
+    if let Some(origin) = shared {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+        headers.insert(VARY, HeaderValue::from_static("Origin"));
+    }
+}

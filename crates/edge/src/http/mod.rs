@@ -1,0 +1,43 @@
+//! HTTP/1.1: routes over the hub, problem documents, metrics, pages; server-sent events and WebSockets begin here too.
+//!
+//! A connection's first request head is read by ourselves ([`first`]), which bounds what a stranger costs and decides who
+//! gets the socket: a watcher ([`crate::sse`], [`crate::ws`]) or hyper and the [`routes`]. HTTP/2 is not spoken, and
+//! nothing is compressed.
+
+mod body;
+mod cloudevents;
+mod connection;
+mod docs;
+mod escape;
+mod first;
+mod framing;
+mod front;
+mod handover;
+mod health;
+mod history;
+mod limits;
+mod linger;
+mod metrics;
+pub mod page;
+mod problem;
+mod publish;
+mod query;
+mod refusal;
+pub mod routes;
+mod serve;
+mod sticky;
+mod wire;
+
+use headwater_event::Principal;
+
+pub use limits::Limits;
+pub(crate) use linger::poll_discard;
+pub use problem::{PROBLEM_JSON, Problem};
+pub(crate) use query::{Query, bad as bad_parameter};
+pub use serve::{ServeSettings, serve};
+
+/// Who asks. Identities come with the access rules; until then everybody is the same nobody, and this is the one place
+/// that says so.
+pub(crate) const fn principal() -> Principal {
+    Principal::anonymous()
+}

@@ -1,0 +1,43 @@
+//! Starts the HTTP edge on a listener.
+
+use std::sync::Arc;
+
+use axum::Router;
+use headwater_hub::Hub;
+
+use super::connection;
+use super::front::Front;
+use super::limits::Limits;
+use super::routes::{App, routes};
+use crate::accept::{AcceptCounts, Listener, Stopping};
+use crate::ws;
+
+/// What the HTTP edge is started with.
+#[derive(Clone, Debug, Default)]
+pub struct ServeSettings {
+    /// Further routes: the console, the applications. They get the same guards and headers as our own; a route that is
+    /// there already is a panic at the start.
+    pub extra_routes: Router,
+    /// What connections may take.
+    pub limits: Limits,
+    /// Pages of which other sites may use this hub.
+    pub origins: ws::Origins,
+    /// How WebSockets behave; their `origins` are replaced by the ones above.
+    pub ws: ws::Settings,
+    /// Names and counts of all listeners, this one's too, for /metrics.
+    pub listeners: Vec<(&'static str, Arc<AcceptCounts>)>,
+}
+
+/// Serves until the end is requested; gives how many connections had not ended in time.
+pub async fn serve(listener: Listener, hub: Arc<Hub>, settings: ServeSettings, stopping: Stopping) -> usize {
+    let ServeSettings { extra_routes, limits, origins, ws, listeners } = settings;
+    let app = App::new(Arc::clone(&hub), limits, listeners);
+    let front = Arc::new(Front {
+        hub,
+        routes: routes(app).merge(extra_routes),
+        limits,
+        ws: Arc::new(ws::Settings { origins: origins.clone(), ..ws }),
+        origins,
+    });
+    listener.run(stopping, move |connection| connection::serve(connection, Arc::clone(&front))).await
+}

@@ -1,0 +1,10 @@
+//! The HTTP edge over real sockets.
+
+mod bad_input;
+mod cloudevents;
+mod history;
+mod live;
+mod pages;
+mod publishing;
+mod sticky;
+mod support;
