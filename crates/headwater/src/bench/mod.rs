@@ -1,15 +1,27 @@
 //! Measures a hub: loads of every edge, watchers by the thousand, yardsticks that run beside it. docs/benchmarks.md tells
 //! how to read what comes out.
 
+mod backlog;
+mod connect;
+mod crowd;
 mod dialect;
+mod fanout;
+mod floor;
+mod hub;
 mod limit;
 mod load;
+mod mark;
 mod options;
+mod overload;
 mod process;
+mod publisher;
 mod publishing;
+mod recovery;
 mod report;
 mod sender;
+mod slow;
 mod tally;
+mod watcher;
 mod wsframe;
 
 use clap::Subcommand;
@@ -36,6 +48,18 @@ enum What {
     Http(publishing::HttpArgs),
     /// Events by WebSocket
     Pub(publishing::PubArgs),
+    /// One publisher and many watchers: time to each and to the last, server CPU a delivery
+    Fanout(fanout::FanoutArgs),
+    /// Idle watchers: server memory each, connections a second
+    Connect(connect::ConnectArgs),
+    /// More than the hub can take: what it accepts and refuses, how late, how soon it is well again
+    Overload(overload::OverloadArgs),
+    /// How soon a hub is ready again after kill -9
+    Recovery(recovery::RecoveryArgs),
+    /// Memory of a hub with a backlog
+    Backlog(backlog::BacklogArgs),
+    /// Watchers that stop reading: what they cost, what the others notice, what they get afterwards
+    Slow(slow::SlowArgs),
     /// The yardstick: a bare server of the frame protocol with one writer and group commit
     Limit(limit::LimitArgs),
     /// Events to another server, in its own protocol
@@ -52,6 +76,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         What::Frames(args) => publishing::frames(&args),
         What::Http(args) => publishing::http(&args),
         What::Pub(args) => publishing::websocket(&args),
+        What::Fanout(args) => fanout::run(&args),
+        What::Connect(args) => connect::run(&args),
+        What::Overload(args) => overload::run(&args),
+        What::Recovery(args) => recovery::run(&args),
+        What::Backlog(args) => backlog::run(&args),
+        What::Slow(args) => slow::run(&args),
         What::Limit(args) => limit::run(&args),
         What::Peer(args) => publishing::peer(&args),
     }

@@ -31,6 +31,7 @@ pub struct Sender {
     template: Vec<u8>,
     event_len: usize,
     number_at: Option<usize>,
+    is_answered: bool,
     /// What of the template is to be written: from, to.
     unwritten: (usize, usize),
     next_number: u64,
@@ -66,6 +67,7 @@ impl Sender {
         Ok(Self {
             stream: TcpStream::from_std(stream),
             number_at: dialect.number_at(),
+            is_answered: dialect.is_answered(),
             dialect,
             template: template.repeat(copies),
             event_len,
@@ -90,6 +92,13 @@ impl Sender {
         (self.in_flight_max - self.under_way.len()).min(self.template.len() / self.event_len)
     }
 
+    /// Takes another payload for the next events; only while there is `room()`.
+    pub fn load(&mut self, payload: &[u8]) {
+        self.template.clear();
+        self.dialect.encode(payload, &mut self.template);
+        self.event_len = self.template.len();
+    }
+
     /// Sends `count` events, at most `room()`; `since(i)` tells when the i-th of them was due.
     ///
     /// # Errors
@@ -100,7 +109,9 @@ impl Sender {
                 let at = i * self.event_len + at;
                 self.template[at..at + 8].copy_from_slice(&number.to_be_bytes());
             }
-            self.under_way.push_back(UnderWay { number, since: since(i as u64) });
+            if self.is_answered {
+                self.under_way.push_back(UnderWay { number, since: since(i as u64) });
+            }
         }
         self.next_number += count as u64;
         self.taken += count as u64;

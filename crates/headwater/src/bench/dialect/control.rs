@@ -18,6 +18,10 @@ impl Dialect for Control {
         out.extend_from_slice(payload);
     }
 
+    fn is_answered(&self) -> bool {
+        false
+    }
+
     fn replies(&mut self, bytes: &[u8], _replies: &mut Vec<Reply>) -> anyhow::Result<usize> {
         Ok(bytes.len())
     }

@@ -48,6 +48,11 @@ pub trait Dialect: Send {
         None
     }
 
+    /// Whether events are answered at all.
+    fn is_answered(&self) -> bool {
+        true
+    }
+
     /// Takes the whole answers at the front of `bytes`; returns how many bytes that were.
     ///
     /// # Errors
