@@ -8,6 +8,7 @@ use headwater_event::{Principal, ProducerId, Publication, Refusal, Topic};
 
 use crate::access::Access;
 use crate::limits::Limits;
+use crate::pace::Pace;
 use crate::rate::Rates;
 
 /// When a refused client may come again: by then the log has synced a few times, or it is overloaded for longer than a
@@ -19,6 +20,7 @@ pub(crate) struct Admission {
     limits: Limits,
     access: Access,
     rates: Rates,
+    pace: Pace,
     waiting: Arc<Waiting>,
 }
 
@@ -68,7 +70,8 @@ impl Admission {
 
     pub(crate) fn new(limits: Limits, access: Access) -> Self {
         let rates = Rates::new(limits.rate_events_per_s, limits.rate_burst_events);
-        Self { limits, access, rates, waiting: Arc::default() }
+        let pace = Pace::new(limits.waiting_events_max);
+        Self { limits, access, rates, pace, waiting: Arc::default() }
     }
 
     /// What can be told before a payload has been read. Takes nothing: the answer may be another one a moment later.
@@ -78,6 +81,7 @@ impl Admission {
         self.rates.check(who)?;
         let room = self.room();
         if room.events == 0 || room.bytes < payload_len {
+            self.pace.full();
             return Err(Refusal::Full { wait: FULL_WAIT });
         }
         Ok(())
@@ -111,9 +115,13 @@ impl Admission {
     /// How much may be admitted now.
     pub(crate) fn room(&self) -> Room {
         Room {
-            events: self.limits.waiting_events_max.saturating_sub(self.waiting.events()),
-            bytes: self.limits.waiting_bytes_max.saturating_sub(self.waiting.bytes()),
+            events: self.pace.of(self.limits.waiting_events_max).saturating_sub(self.waiting.events()),
+            bytes: self.pace.of(self.limits.waiting_bytes_max).saturating_sub(self.waiting.bytes()),
         }
+    }
+
+    pub(crate) const fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     pub(crate) fn waiting(&self) -> &Waiting {

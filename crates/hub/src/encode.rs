@@ -25,6 +25,9 @@ pub trait Encode: Send + Sync {
     }
 
     /// All latest states have been told, as of this position: whoever goes on after it misses nothing.
+    ///
+    /// States that changed while they were being told are told as they are by then. On the same connection their changes
+    /// don't come again; to a client that comes back with this very position they do.
     fn state_end(&self, filter: &Filter, as_of: Position, out: &mut Vec<u8>) {
         let _ = (filter, as_of, out);
     }

@@ -76,7 +76,7 @@ impl Gate {
             Some(tail) => tail,
             None => self.bus.tail(Position::new(self.bus.head().epoch, seen))?,
         };
-        let batch = tail.next(&|topic| filter.matches(topic)).await.map(Some)?;
+        let batch = tail.next_now(&|topic| filter.matches(topic)).await?;
         Ok((tail, batch))
     }
 }

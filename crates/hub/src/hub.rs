@@ -1,9 +1,11 @@
 //! The hub itself: what its parts share, and what edges call beside publishing and watching.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use headwater_event::{Bus, Clock, Filter, Health, Position, Principal, Refusal, StickyPage, Topic};
+use tokio::task::JoinHandle;
 
 use crate::access::Access;
 use crate::admission::{Admission, Room};
@@ -11,11 +13,19 @@ use crate::encode::Sink;
 use crate::gate::Gate;
 use crate::history::History;
 use crate::limits::Limits;
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::outlet::{Outlet, OutletSettings};
 use crate::publish::refusal_of;
+use crate::ring::Ring;
+use crate::rings::Rings;
+use crate::shard::Shard;
 use crate::stream::WatchStream;
 use crate::watch::{From, Watch, WatchError};
+use crate::wheel::Wheel;
+
+/// The most tasks that write to sockets; each ring has a list for each of them.
+const SHARDS_MAX: usize = 64;
 
 /// What a hub is started with.
 #[derive(Clone, Debug)]
@@ -73,8 +83,11 @@ impl Default for FanoutSettings {
 }
 
 /// The hub: between the clients' edges and the bus.
+///
+/// Dropping it stops the fan-out; outlets that are still open get no more.
 pub struct Hub {
     core: Arc<Core>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 /// What all parts of the hub share.
@@ -84,20 +97,58 @@ pub(crate) struct Core {
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
     pub(crate) fanout: FanoutSettings,
+    pub(crate) rings: Rings,
+    pub(crate) shards: Box<[Shard]>,
+    /// How far live has come: every ring has all that it wants up to here.
+    pub(crate) up_to: AtomicU64,
+    pub(crate) wheel: Wheel,
+    /// The wheel's present tick.
+    pub(crate) tick: AtomicU32,
+    /// Counts outlets, to deal them out to the shards.
+    pub(crate) outlets: AtomicUsize,
+}
+
+impl Core {
+    /// Tells the shards that a ring has grown.
+    pub(crate) fn call(&self, ring: &Arc<Ring>) {
+        for (number, shard) in self.shards.iter().enumerate() {
+            if ring.call(number) {
+                shard.call(ring);
+            }
+        }
+    }
+
+    /// So many ticks are at least this duration.
+    pub(crate) fn ticks(&self, duration: Duration) -> u32 {
+        let tick = self.fanout.tick.max(Duration::from_millis(1));
+        u32::try_from(duration.as_nanos().div_ceil(tick.as_nanos())).unwrap_or(u32::MAX)
+    }
 }
 
 impl Hub {
     /// Starts a hub over a bus; call it inside of a tokio runtime.
     #[must_use]
     pub fn start(bus: Arc<dyn Bus>, settings: Settings) -> Arc<Self> {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let shards = if settings.fanout.shards == 0 { cores() } else { settings.fanout.shards.min(SHARDS_MAX) };
+        let gate = Gate::new(bus);
         let core = Arc::new(Core {
-            gate: Gate::new(bus),
+            up_to: AtomicU64::new(gate.head().seq),
+            gate,
             admission: Admission::new(settings.limits, settings.access),
             metrics: Metrics::default(),
             clock: settings.clock,
             fanout: settings.fanout,
+            rings: Rings::new(shards),
+            shards: (0..shards).map(|_| Shard::default()).collect(),
+            wheel: Wheel::new(),
+            tick: AtomicU32::new(0),
+            outlets: AtomicUsize::new(0),
         });
-        Arc::new(Self { core })
+        let mut tasks: Vec<_> = (0..shards).map(|number| tokio::spawn(Shard::run(Arc::clone(&core), number))).collect();
+        tasks.push(tokio::spawn(Live::new(Arc::clone(&core)).run()));
+        tasks.push(tokio::spawn(Wheel::run(Arc::clone(&core))));
+        Arc::new(Self { core, tasks })
     }
 
     pub(crate) const fn core(&self) -> &Arc<Core> {
@@ -175,6 +226,14 @@ impl Hub {
         self.core.admission.limits()
     }
 
+    /// Rights have changed: asks again for every watch, and ends the connections of those who lost one. Whoever begins to
+    /// watch meanwhile is asked by the new rule. Gives how many were ended.
+    pub async fn recheck(&self) -> usize {
+        let mut ended = 0;
+        self.core.wheel.visit(|outlet| ended += usize::from(outlet.recheck())).await;
+        ended
+    }
+
     /// Where the log stands.
     #[must_use]
     pub fn head(&self) -> Position {
@@ -204,5 +263,13 @@ impl Hub {
     pub fn waiting(&self) -> (usize, usize) {
         let waiting = self.core.admission.waiting();
         (waiting.events(), waiting.bytes())
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
     }
 }

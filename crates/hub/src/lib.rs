@@ -7,20 +7,28 @@
 pub mod access;
 mod admission;
 mod block;
+mod drive;
 pub mod encode;
 mod gate;
 pub mod history;
 pub mod hub;
+mod index;
 pub mod limits;
+mod live;
 pub mod metrics;
 pub mod outlet;
+mod pace;
 mod publish;
 mod rate;
 mod reading;
+mod ring;
+mod rings;
+mod shard;
 mod slab;
 pub mod stream;
 mod subscription;
 pub mod watch;
+mod wheel;
 
 pub use access::{Access, Ask, RESERVED_PREFIXES};
 pub use admission::Room;

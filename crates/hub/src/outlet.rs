@@ -1,27 +1,26 @@
 //! One watching connection: its socket, its places in what became durable, and the edge's own frames between.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use headwater_event::{Position, Principal, Refusal};
 
+use crate::access::Allowed;
+use crate::drive::Driven;
 use crate::encode::{Encode, Sink};
 use crate::hub::Core;
-use crate::reading::{Next, Reading, Work};
+use crate::reading::{Reading, Work};
 use crate::slab::Slab;
-use crate::subscription::Subscription;
+use crate::subscription::{Place, Subscription};
 use crate::watch::{From, Watch, WatchError, WatchId};
 
-/// How many writes and reads one poll does before it lets others have the thread.
-const STEPS_MAX: u32 = 32;
-
-/// How many slices one write takes: beyond that the copying of their list costs more than a second write.
-const SLICES_MAX: usize = 32;
+/// How many rounds of writing and reading one poll does before it lets others have the thread.
+const ROUNDS_MAX: u32 = 32;
 
 /// What an edge wants for a connection.
 #[derive(Clone, Default)]
@@ -45,7 +44,7 @@ impl OutletSettings {
 pub struct OutletFull;
 
 /// Why an outlet has ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
     /// The edge asked for it; all its own frames have been written.
     Asked,
@@ -62,58 +61,75 @@ pub enum Closed {
 }
 
 /// One watching connection, seen from the hub. Dropping the last reference ends its watches.
+///
+/// It costs a few hundred bytes, whatever its watcher misses: there is no list of events in it.
 pub struct Outlet {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
+    /// Itself, for the rings' lists.
+    me: Weak<Self>,
     who: Principal,
-    sink: Box<dyn Sink>,
-    own_bytes_max: usize,
+    pub(crate) sink: Box<dyn Sink>,
+    beat: Option<Arc<dyn Encode>>,
+    beat_ticks: u32,
+    silence_ticks: u32,
+    own_bytes_max: u32,
+    shard: u32,
+    /// The tick when the client was last heard.
+    heard: AtomicU32,
     state: Mutex<State>,
 }
 
-struct State {
-    subscriptions: Slab<Subscription>,
-    /// The next subscription's turn.
+/// What changes while an outlet lives. Whoever holds it may take a ring's lock, never the other way round.
+pub(crate) struct State {
+    pub(crate) subscriptions: Slab<Subscription>,
+    /// The last subscription's turn.
     turn: u32,
-    /// What must be written before anything else: the rest of a frame that the socket has a part of, or a gap's frame.
-    front: Bytes,
-    /// The edge's own frames.
-    own: VecDeque<Bytes>,
-    own_bytes: usize,
+    /// What must be written before anything else: the rest of a frame that the socket has a part of.
+    pub(crate) front: Bytes,
+    /// The edge's own frames, and gaps.
+    pub(crate) own: VecDeque<Bytes>,
+    pub(crate) own_bytes: usize,
     /// The connection's task, when it waits in `poll_drive`.
     waker: Option<Waker>,
+    /// Which subscription reads from the log: one at a time, so that a connection with many watches that are all behind
+    /// needs no more memory than one.
+    pub(crate) reader: Option<WatchId>,
+    /// The reader's read that is on its way.
+    pub(crate) work: Option<Work>,
+    /// The tick of the last write.
+    pub(crate) wrote: u32,
     /// The socket takes nothing until it says so.
-    is_blocked: bool,
-    closing: Option<Closed>,
-}
-
-/// What a drive came to.
-enum Driven {
-    Blocked,
-    Work(Vec<(u32, u32, Work)>),
-    Idle,
-    Closed(Closed),
-}
-
-enum Wrote {
-    Took(usize),
-    Blocked,
+    pub(crate) is_blocked: bool,
+    /// Some subscription may have something to write that no ring will call for.
+    pub(crate) is_due: bool,
+    pub(crate) closing: Option<Closed>,
 }
 
 impl Outlet {
     pub(crate) fn open(core: &Arc<Core>, who: Principal, sink: Box<dyn Sink>, settings: OutletSettings) -> Arc<Self> {
         let own_bytes_max =
             if settings.own_bytes_max == 0 { OutletSettings::OWN_BYTES_MAX } else { settings.own_bytes_max };
-        let state = State {
-            subscriptions: Slab::new(),
-            turn: 0,
-            front: Bytes::new(),
-            own: VecDeque::new(),
-            own_bytes: 0,
-            waker: None,
-            is_blocked: false,
-            closing: None,
+        let now = core.tick.load(Ordering::Acquire);
+        let number = core.outlets.fetch_add(1, Ordering::Relaxed);
+        let (beat_ticks, beat) = match settings.beat {
+            Some((every, encoder)) => (core.ticks(every).max(1), Some(encoder)),
+            None => (0, None),
         };
-        Arc::new(Self { core: Arc::clone(core), who, sink, own_bytes_max, state: Mutex::new(state) })
+        let outlet = Arc::new_cyclic(|me| Self {
+            core: Arc::clone(core),
+            me: Weak::clone(me),
+            who,
+            sink,
+            beat,
+            beat_ticks,
+            silence_ticks: settings.silence_max.map_or(0, |max| core.ticks(max).max(1)),
+            own_bytes_max: u32::try_from(own_bytes_max).unwrap_or(u32::MAX),
+            shard: u32::try_from(number % core.shards.len()).unwrap_or(0),
+            heard: AtomicU32::new(now),
+            state: Mutex::new(State::new(now)),
+        });
+        core.wheel.insert(Arc::downgrade(&outlet), now, outlet.next_tick(now, now));
+        outlet
     }
 
     /// Begins to watch. Whatever is acknowledged after this has returned will be told.
@@ -126,11 +142,12 @@ impl Outlet {
     }
 
     /// As [`Outlet::watch`], with a frame of the edge that is written before the first of this watch: the answer to
-    /// "subscribe". It's told the position after which the watch begins.
+    /// "subscribe". `answer` is told the position after which the watch begins; it must not call this outlet.
     ///
     /// # Errors
-    /// As [`Outlet::watch`]; `Full` when the edge's own frames have no more room.
-    #[allow(clippy::unused_async)]
+    /// As [`Outlet::watch`].
+    // Async, as an engine on another machine will have to be asked where its log stands.
+    #[expect(clippy::unused_async)]
     pub async fn watch_after(
         &self,
         watch: Watch,
@@ -140,51 +157,81 @@ impl Outlet {
         if watch.sticky && watch.from != From::Now {
             return Err(Refusal::Malformed("the latest states come only with what happens now".into()).into());
         }
-        let head = self.core.gate.head();
-        let after = match watch.from {
-            From::Now => head,
-            From::Oldest => self.core.gate.oldest(),
+        let after = self.begin_after(watch.from)?;
+        let id = self.subscribe(&allowed, &watch, after, answer)?;
+        // Rights may have been taken back, and everybody rechecked, between the first look and the entry into the list.
+        if let Err(refusal) = self.core.admission.access().may_watch(&self.who, &watch.filter) {
+            self.unwatch(id);
+            return Err(refusal.into());
+        }
+        Ok(id)
+    }
+
+    /// The position after which a watch begins.
+    fn begin_after(&self, from: From) -> Result<Position, WatchError> {
+        let gate = &self.core.gate;
+        let after = match from {
+            From::Now => return Ok(gate.head()),
+            From::Oldest => gate.oldest(),
             From::After(position) => position,
         };
-        if after != head {
-            // Says at once what can't be had.
-            self.core.gate.tail(after)?;
+        // Opening a tail says at once what can't be had.
+        gate.tail(after)?;
+        Ok(after)
+    }
+
+    /// Only a filter that was [`Allowed`] gets here.
+    fn subscribe(
+        &self,
+        allowed: &Allowed,
+        watch: &Watch,
+        after: Position,
+        answer: impl FnOnce(WatchId, Position) -> Bytes,
+    ) -> Result<WatchId, WatchError> {
+        let mut state = self.lock();
+        if state.closing.is_some() {
+            return Err(Refusal::Unavailable.into());
         }
-        let id = {
-            let mut state = self.lock();
-            if state.subscriptions.len() >= self.core.fanout.watches_max {
-                return Err(Refusal::Malformed("too many watches on one connection".into()).into());
-            }
-            state.turn = state.turn.wrapping_add(1);
-            let turn = state.turn;
-            let slot = state.subscriptions.insert(Subscription {
-                turn,
-                filter: allowed.filter().clone(),
-                encoder: watch.encoder,
-                behind: watch.behind,
-                seen: after.seq,
-                reading: Box::new(if watch.sticky { Reading::states() } else { Reading::events() }),
-                work: None,
-            });
-            let id = WatchId { slot, turn };
-            let frame = answer(id, after);
-            if !frame.is_empty() {
-                state.own_bytes += frame.len();
-                state.own.push_back(frame);
-            }
-            state.wake();
-            id
-        };
+        if state.subscriptions.len() >= self.core.fanout.watches_max {
+            return Err(Refusal::Malformed("too many watches on one connection".into()).into());
+        }
+        state.turn = state.turn.wrapping_add(1);
+        let turn = state.turn;
+        let ring = self.core.rings.enter(allowed.filter(), &watch.encoder);
+        let slot = state.subscriptions.insert(Subscription {
+            turn,
+            member: 0,
+            ring: Arc::clone(&ring),
+            behind: watch.behind,
+            seen: after.seq,
+            place: if watch.sticky { Place::Reading(Box::new(Reading::states())) } else { Place::Joining },
+        });
+        let id = WatchId { slot, turn };
+        let member = ring.enter(self.shard as usize, Weak::clone(&self.me), id);
+        if let Some(subscription) = state.subscriptions.get_mut(slot) {
+            subscription.member = member;
+        }
+        state.push_own(answer(id, after));
+        state.is_due = true;
+        state.wake();
         self.core.metrics.watchers.fetch_add(1, Ordering::Relaxed);
         Ok(id)
     }
 
-    /// Ends one watch; does nothing when it has ended already.
+    /// Ends one watch; does nothing when it has ended already. A frame that was begun is still written.
     pub fn unwatch(&self, id: WatchId) {
         let mut state = self.lock();
-        if state.subscriptions.get(id.slot).is_some_and(|subscription| subscription.turn == id.turn) {
-            state.subscriptions.remove(id.slot);
-            self.core.metrics.watchers.fetch_sub(1, Ordering::Relaxed);
+        if state.subscriptions.get(id.slot).is_some_and(|subscription| subscription.is(id))
+            && let Some(subscription) = state.subscriptions.remove(id.slot)
+        {
+            if state.reader == Some(id) {
+                state.reader = None;
+                state.work = None;
+                // Others may have waited for their turn to read.
+                state.is_due = true;
+                state.wake();
+            }
+            self.end(&subscription);
         }
     }
 
@@ -194,19 +241,18 @@ impl Outlet {
     /// When too much of this kind waits already.
     pub fn send(&self, frame: Bytes) -> Result<(), OutletFull> {
         let mut state = self.lock();
-        if state.own_bytes + frame.len() > self.own_bytes_max {
+        if state.own_bytes + frame.len() > self.own_bytes_max as usize {
             return Err(OutletFull);
         }
-        if !frame.is_empty() {
-            state.own_bytes += frame.len();
-            state.own.push_back(frame);
-            state.wake();
-        }
+        state.push_own(frame);
+        state.wake();
         Ok(())
     }
 
     /// The client gave a sign of life.
-    pub fn heard(&self) {}
+    pub fn heard(&self) {
+        self.heard.store(self.core.tick.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
 
     /// Ends all watches; `poll_drive` gives [`Closed::Asked`] when the edge's own frames have been written. How long it
     /// waits for that is the edge's choice.
@@ -227,7 +273,7 @@ impl Outlet {
         cx: &mut Context<'_>,
         writable: &mut dyn FnMut(&mut Context<'_>) -> Poll<io::Result<()>>,
     ) -> Poll<Closed> {
-        for _ in 0..STEPS_MAX {
+        for _ in 0..ROUNDS_MAX {
             let driven = {
                 let mut state = self.lock();
                 state.remember(cx.waker());
@@ -236,185 +282,129 @@ impl Outlet {
             match driven {
                 Driven::Blocked => match writable(cx) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(())) => self.lock().is_blocked = false,
+                    Poll::Ready(Ok(())) => self.lock().unblock(),
                     Poll::Ready(Err(error)) => self.close_as(Closed::Io(error.kind())),
                 },
-                Driven::Work(works) => {
-                    if !self.poll_works(works, cx) {
+                Driven::Work(id, work) => {
+                    if self.poll_work(id, work, cx).is_pending() {
                         return Poll::Pending;
                     }
                 }
                 Driven::Idle => return Poll::Pending,
-                Driven::Closed(closed) => return Poll::Ready(closed),
+                Driven::Busy => {}
+                Driven::Closed(closed) => {
+                    self.close_as(closed);
+                    return Poll::Ready(closed);
+                }
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    fn poll_works(&self, works: Vec<(u32, u32, Work)>, cx: &mut Context<'_>) -> bool {
-        let mut any = false;
-        for (slot, turn, mut work) in works {
-            let polled = work.as_mut().poll(cx);
-            let mut state = self.lock();
-            let Some(subscription) = state.subscriptions.get_mut(slot).filter(|s| s.turn == turn) else { continue };
-            match polled {
-                Poll::Pending => subscription.work = Some(work),
-                Poll::Ready(done) => {
-                    any = true;
-                    match subscription.reading.take(done, &mut subscription.seen) {
-                        Next::More | Next::AtHead => {}
-                        Next::Gone(_) | Next::Failed(_) => state.closing = Some(Closed::Unavailable),
-                    }
-                }
-            }
-        }
-        any
-    }
-}
-
-impl Outlet {
-    /// Writes what there is while the socket takes it.
-    fn drive(&self, state: &mut State) -> Driven {
-        if let Some(closed) = &state.closing
-            && (*closed != Closed::Asked || (state.front.is_empty() && state.own.is_empty()))
-        {
-            return Driven::Closed(closed.clone());
-        }
-        if state.is_blocked {
-            return Driven::Blocked;
-        }
-        while !state.front.is_empty() || !state.own.is_empty() {
-            if let Wrote::Blocked = self.write(state, &[]) {
-                return self.blocked_or_closed(state);
-            }
-        }
-        if state.closing.is_some() {
-            return Driven::Closed(Closed::Asked);
-        }
-        let mut works = Vec::new();
-        for slot in 0..state.subscriptions.end() {
-            let Some(mut subscription) = state.subscriptions.take_out(slot) else { continue };
-            let is_blocked = self.drive_one(state, &mut subscription);
-            if !is_blocked {
-                let Subscription { reading, filter, seen, work, turn, .. } = &mut subscription;
-                let work = work.take().unwrap_or_else(|| reading.read(&self.core.gate, filter, *seen));
-                works.push((slot, *turn, work));
-            }
-            state.subscriptions.put_back(slot, subscription);
-            if is_blocked {
-                for (slot, turn, work) in works {
-                    if let Some(subscription) = state.subscriptions.get_mut(slot).filter(|s| s.turn == turn) {
-                        subscription.work = Some(work);
-                    }
-                }
-                return self.blocked_or_closed(state);
-            }
-        }
-        if works.is_empty() { Driven::Idle } else { Driven::Work(works) }
-    }
-
-    fn blocked_or_closed(&self, state: &State) -> Driven {
-        match &state.closing {
-            Some(closed) if *closed != Closed::Asked => Driven::Closed(closed.clone()),
-            _ => Driven::Blocked,
-        }
-    }
-
-    /// Writes pages of one subscription; `true` when the socket takes no more.
-    fn drive_one(&self, state: &mut State, subscription: &mut Subscription) -> bool {
-        let epoch = self.core.gate.head().epoch;
-        let Subscription { reading, filter, encoder, seen, .. } = subscription;
-        loop {
-            let Some(bytes) = reading.bytes() else {
-                if reading.turn_page(filter, &**encoder, epoch, seen) {
-                    continue;
-                }
-                return false;
-            };
-            match self.write(state, &[bytes]) {
-                Wrote::Took(bytes) => {
-                    let frames = reading.took(bytes, seen);
-                    self.core.metrics.deliveries.fetch_add(frames as u64, Ordering::Relaxed);
-                }
-                Wrote::Blocked => {
-                    state.front = reading.give_up(seen);
-                    subscription.work = None;
-                    return true;
-                }
-            }
-        }
-    }
-
-    /// One write: the front, the edge's own frames, then `data`. Gives how many bytes of `data` were taken.
-    fn write(&self, state: &mut State, data: &[Bytes]) -> Wrote {
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let mut count = 0;
-        let own = std::iter::once(&state.front).chain(&state.own);
-        for piece in own.chain(data).filter(|piece| !piece.is_empty()).take(SLICES_MAX) {
-            slices[count] = IoSlice::new(piece);
-            count += 1;
-        }
-        let taken = match self.sink.try_write(&slices[..count]) {
-            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-            other => other,
+    /// Asks again whether every watch is allowed; ends the connection when one isn't. Gives whether it did.
+    pub(crate) fn recheck(&self) -> bool {
+        let filters: Vec<_> = {
+            let state = self.lock();
+            (0..state.subscriptions.end())
+                .filter_map(|slot| state.subscriptions.get(slot))
+                .map(|subscription| subscription.ring.filter().clone())
+                .collect()
         };
-        match taken {
-            Ok(taken) => {
-                self.core.metrics.delivered_bytes.fetch_add(taken as u64, Ordering::Relaxed);
-                Wrote::Took(state.took_own(taken))
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Wrote::Took(0),
-            Err(error) => {
-                state.is_blocked = true;
-                if error.kind() != io::ErrorKind::WouldBlock {
-                    state.closing = Some(Closed::Io(error.kind()));
-                }
-                Wrote::Blocked
-            }
+        let access = self.core.admission.access();
+        let is_revoked = filters.iter().any(|filter| access.may_watch(&self.who, filter).is_err());
+        if is_revoked {
+            self.close_as(Closed::NotAllowed);
         }
+        is_revoked
     }
 
-    fn close_as(&self, closed: Closed) {
+    /// The wheel has come round to this outlet; gives the tick when it has to be looked at next.
+    pub(crate) fn tick(&self, now: u32) -> Option<u32> {
+        if self.silence_ticks > 0 && now.wrapping_sub(self.heard.load(Ordering::Relaxed)) >= self.silence_ticks {
+            self.close_as(Closed::Silent);
+        }
         let mut state = self.lock();
         if state.closing.is_some() {
-            return;
+            return None;
         }
-        let ended = state.subscriptions.drain().count();
-        self.core.metrics.watchers.fetch_sub(ended as u64, Ordering::Relaxed);
-        state.closing = Some(closed);
+        // A socket that takes nothing needs no sign of life: it hasn't read the last one.
+        if let Some(encoder) = &self.beat
+            && !state.is_blocked
+            && now.wrapping_sub(state.wrote) >= self.beat_ticks
+        {
+            let mut frame = Vec::new();
+            encoder.beat(&mut frame);
+            state.push_own(frame.into());
+            state.wrote = now;
+            state.wake();
+        }
+        Some(self.next_tick(now, state.wrote))
+    }
+
+    fn next_tick(&self, now: u32, wrote: u32) -> u32 {
+        let ahead = |since: u32, ticks: u32| match ticks {
+            0 => u32::MAX / 4,
+            ticks => since.wrapping_add(ticks).wrapping_sub(now),
+        };
+        let beat = ahead(wrote, self.beat_ticks);
+        let silence = ahead(self.heard.load(Ordering::Relaxed), self.silence_ticks);
+        now.wrapping_add(beat.min(silence))
+    }
+
+    /// Ends all watches; the first reason given stays.
+    pub(crate) fn close_as(&self, closed: Closed) {
+        let mut state = self.lock();
+        state.closing.get_or_insert(closed);
+        state.reader = None;
+        state.work = None;
+        for subscription in state.subscriptions.drain() {
+            self.end(&subscription);
+        }
         state.wake();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn end(&self, subscription: &Subscription) {
+        subscription.ring.leave(self.shard as usize, subscription.member);
+        self.core.rings.leave(&subscription.ring);
+        self.core.metrics.watchers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// So many bytes were taken from the front, then from the own frames; gives how many went beyond both.
-    fn took_own(&mut self, taken: usize) -> usize {
-        let of_front = taken.min(self.front.len());
-        self.front.advance(of_front);
-        if self.front.is_empty() {
-            self.front = Bytes::new();
+    fn new(now: u32) -> Self {
+        Self {
+            subscriptions: Slab::new(),
+            turn: 0,
+            front: Bytes::new(),
+            own: VecDeque::new(),
+            own_bytes: 0,
+            waker: None,
+            reader: None,
+            work: None,
+            wrote: now,
+            is_blocked: false,
+            is_due: false,
+            closing: None,
         }
-        let mut rest = taken - of_front;
-        while rest > 0
-            && let Some(frame) = self.own.front_mut()
-        {
-            let of_frame = rest.min(frame.len());
-            rest -= of_frame;
-            self.own_bytes -= of_frame;
-            frame.advance(of_frame);
-            if frame.is_empty() {
-                self.own.pop_front();
-            }
+    }
+
+    /// Adds a frame to those that are written at the next end of a frame.
+    pub(crate) fn push_own(&mut self, frame: Bytes) {
+        if !frame.is_empty() {
+            self.own_bytes += frame.len();
+            self.own.push_back(frame);
         }
-        if self.own.is_empty() && self.own.capacity() > 0 {
-            self.own = VecDeque::new();
-        }
-        rest
+    }
+
+    /// The socket takes bytes again. Nobody called for this outlet's subscriptions meanwhile, so all are looked at.
+    const fn unblock(&mut self) {
+        self.is_blocked = false;
+        self.is_due = true;
     }
 
     fn remember(&mut self, waker: &Waker) {
@@ -424,7 +414,7 @@ impl State {
         }
     }
 
-    fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if let Some(waker) = &self.waker {
             waker.wake_by_ref();
         }

@@ -130,8 +130,10 @@ impl<T: Counted + Send + 'static> Drop for Appending<T> {
 
 fn finish<T: Counted>(core: &Core, result: &Result<T, BusError>, since: Instant, permit: Permit) {
     if let Ok(done) = result {
+        let took = since.elapsed();
         done.count(core);
-        core.metrics.appended(since.elapsed());
+        core.metrics.appended(took);
+        core.admission.pace().durable(permit.events(), took);
     }
     drop(permit);
 }

@@ -39,8 +39,8 @@ pub(crate) enum Next {
     More,
     /// The log has been read to its head.
     AtHead,
-    /// Retention has freed what was to come; the reading can go on after this position.
-    Gone(Position),
+    /// What was to come can't be had any more. After this position there is more; `None` when the engine has no past.
+    Gone(Option<Position>),
     /// The log can't be read.
     Failed(BusError),
 }
@@ -106,11 +106,14 @@ impl Reading {
         self.page.is_none() && self.told.is_none() && matches!(self.stage, Stage::Events { .. })
     }
 
-    /// So many of the bytes were taken. Gives how many frames they end.
-    pub(crate) fn took(&mut self, bytes: usize, seen: &mut Seq) -> usize {
-        let Some(page) = &mut self.page else { return 0 };
+    /// So many of the bytes were taken. Gives the rest of the frame that the socket now has a part of, which must be
+    /// written before anything else, and how many frames were ended, or will be by that rest.
+    pub(crate) fn took(&mut self, bytes: usize, seen: &mut Seq) -> (bytes::Bytes, usize) {
+        let Some(page) = &mut self.page else { return (bytes::Bytes::new(), 0) };
         let before = page.block.frames_within(page.at);
         page.at += bytes;
+        let rest = page.block.cut(page.at).map(|(_, rest)| rest).unwrap_or_default();
+        page.at += rest.len();
         let within = page.block.frames_within(page.at);
         if within > before {
             note(&mut self.stage, &page.block, within - 1, seen);
@@ -118,22 +121,17 @@ impl Reading {
         if page.at == page.block.len() {
             self.page = None;
         }
-        within - before
+        (rest, within - before)
     }
 
-    /// The socket takes no more. What was read and not written is given up, to be read again later: a stalled watcher
-    /// costs no memory but the rest of the frame that it has a part of, which is what this gives.
-    pub(crate) fn give_up(&mut self, seen: &mut Seq) -> bytes::Bytes {
-        let mut front = bytes::Bytes::new();
-        if let Some(page) = self.page.take() {
-            if matches!(self.stage, Stage::Events { .. }) && page.block.frames()[0].seq == STATE_END {
-                // The word that ends the states can't be read again; it's short.
-                front = page.block.bytes().slice(page.at..);
-            } else if let Some((index, rest)) = page.block.cut(page.at) {
-                note(&mut self.stage, &page.block, index, seen);
-                front = rest;
-            }
-        }
+    /// The socket takes no more. What was read and not written is given up, to be read again later, so that a stalled
+    /// watcher costs no memory. What this gives can't be read again (the word that ends the states); it is short.
+    pub(crate) fn give_up(&mut self) -> bytes::Bytes {
+        let page = self.page.take().filter(|page| page.block.frames()[0].seq == STATE_END);
+        let kept = match (&self.stage, page) {
+            (Stage::Events { .. }, Some(page)) => page.block.bytes().slice(page.at..),
+            _ => bytes::Bytes::new(),
+        };
         match &mut self.stage {
             Stage::Events { tail, rest, up_to } => {
                 *tail = None;
@@ -149,7 +147,7 @@ impl Reading {
                 topics.clear();
             }
         }
-        front
+        kept
     }
 
     /// Encodes the next page from what was read. `false` when a read is needed first.
@@ -238,7 +236,8 @@ impl Reading {
                 *rest = page.events.into_iter();
                 Next::More
             }
-            (Done::Events(Err(BusError::Gone { oldest })), _) => Next::Gone(oldest),
+            (Done::Events(Err(BusError::Gone { oldest })), _) => Next::Gone(Some(oldest)),
+            (Done::Events(Err(BusError::Unable(_))), _) => Next::Gone(None),
             (Done::Events(Err(error)) | Done::States(Err(error)), _) => Next::Failed(error),
             // A read of the stage before: it's over.
             _ => Next::More,

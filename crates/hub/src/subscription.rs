@@ -1,23 +1,38 @@
-//! One watch of one outlet: which filter in which spelling, and how far its watcher has come.
+//! One watch of one outlet: its ring, and how far its watcher has come.
 
 use std::sync::Arc;
 
-use headwater_event::{Filter, Seq};
+use headwater_event::Seq;
 
-use crate::encode::Encode;
-use crate::reading::{Reading, Work};
-use crate::watch::WhenBehind;
+use crate::reading::Reading;
+use crate::ring::Ring;
+use crate::watch::{WatchId, WhenBehind};
 
-/// A watch at work.
+/// A watch at work. There is one for each watcher, so it's small: a place and a few numbers, never a list of events.
 pub(crate) struct Subscription {
-    /// Tells this one from an earlier one in the same place.
+    /// Tells this one from an earlier one in the same place of the outlet.
     pub(crate) turn: u32,
-    pub(crate) filter: Filter,
-    pub(crate) encoder: Arc<dyn Encode>,
+    /// Its place among those whom the ring calls.
+    pub(crate) member: u32,
+    pub(crate) ring: Arc<Ring>,
     pub(crate) behind: WhenBehind,
     /// Everything wanted up to here was given to the socket, or is in the outlet's front.
     pub(crate) seen: Seq,
-    pub(crate) reading: Box<Reading>,
-    /// The read that is on its way, but while it's being polled.
-    pub(crate) work: Option<Work>,
+    pub(crate) place: Place,
+}
+
+/// Where the next bytes come from.
+pub(crate) enum Place {
+    /// From the ring, at this offset; always the beginning of a frame.
+    Live(u64),
+    /// From the ring, as soon as it has everything up to `seen`.
+    Joining,
+    /// From the log.
+    Reading(Box<Reading>),
+}
+
+impl Subscription {
+    pub(crate) fn is(&self, id: WatchId) -> bool {
+        self.turn == id.turn
+    }
 }

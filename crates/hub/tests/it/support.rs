@@ -129,6 +129,11 @@ impl Socket {
         self.0.lock().unwrap().room = 0;
     }
 
+    /// Forgets what it took.
+    pub fn forget(&self) {
+        self.0.lock().unwrap().taken.clear();
+    }
+
     pub fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().taken.clone()).unwrap()
     }
