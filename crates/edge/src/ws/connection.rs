@@ -5,20 +5,17 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_event::{Later, Principal};
 use headwater_hub::{Closed, Hub, Outlet, OutletSettings};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::Sleep;
 
 use super::answers::Answers;
-use super::close::{self, CloseCode, Closing};
-use super::decoder::{Decoder, Said};
-use super::frame::{Opcode, write_frame};
+use super::close;
+use super::decoder::Decoder;
 use super::reply;
-use super::request::{self, Asked, Reference, Request, malformed};
 use super::settings::Settings;
 use super::socket::Socket;
 use super::spelling::JsonFrames;
@@ -31,32 +28,29 @@ const READ_LEN: usize = 64 << 10;
 /// How many turns one poll takes before it lets other connections have the thread.
 const TURNS_MAX: u32 = 16;
 
-/// How long the last frame may take to be written, and the client to end the connection after it.
-const FAREWELL: Duration = Duration::from_secs(2);
-
 thread_local! {
     /// Where all connections of this thread read to. Each uses up what it read before another one reads.
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_LEN]);
+    pub(super) static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_LEN]);
 }
 
 /// A client's connection; as a future it ends with the connection.
 #[must_use = "a connection lives while its future is polled"]
 pub struct Connection {
-    socket: Socket,
-    hub: Arc<Hub>,
-    outlet: Arc<Outlet>,
-    settings: Arc<Settings>,
-    decoder: Decoder,
-    watches: Watches,
+    pub(super) socket: Socket,
+    pub(super) hub: Arc<Hub>,
+    pub(super) outlet: Arc<Outlet>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) decoder: Decoder,
+    pub(super) watches: Watches,
     /// Resolves when the program ends; `None` once that was heard.
-    stopping: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    phase: Phase,
+    pub(super) stopping: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    pub(super) phase: Phase,
     /// What a connection needs only while something is unfinished: an idle one costs a pointer here.
-    open: Option<Box<Unfinished>>,
+    pub(super) open: Option<Box<Unfinished>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Open,
     /// The close frame is on its way out; the client isn't heard any more.
     Closing,
@@ -66,17 +60,17 @@ enum Phase {
 }
 
 #[derive(Default)]
-struct Unfinished {
-    answers: Answers,
+pub(super) struct Unfinished {
+    pub(super) answers: Answers,
     /// A subscription that is beginning; until it has, nothing more is heard.
-    beginning: Option<Later<'static, Begun>>,
+    pub(super) beginning: Option<Later<'static, Begun>>,
     /// An answer that found no room: the client doesn't read. Until it has, nothing more is heard.
-    held: Option<Bytes>,
+    pub(super) held: Option<Bytes>,
     /// Bytes that were read and not yet heard, from `heard_to` on.
-    unread: Vec<u8>,
-    heard_to: usize,
+    pub(super) unread: Vec<u8>,
+    pub(super) heard_to: usize,
     /// When the message that has begun must be whole, or the farewell be over.
-    deadline: Option<Pin<Box<Sleep>>>,
+    pub(super) deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl Unfinished {
@@ -91,7 +85,7 @@ impl Unfinished {
 
 /// What a turn came to.
 #[derive(PartialEq, Eq)]
-enum Turn {
+pub(super) enum Turn {
     /// Something happened, so something else may be possible now.
     Again,
     /// Whatever is waited for will wake the task.
@@ -137,7 +131,7 @@ impl Connection {
         connection
     }
 
-    fn unfinished(&mut self) -> &mut Unfinished {
+    pub(super) fn unfinished(&mut self) -> &mut Unfinished {
         self.open.get_or_insert_default()
     }
 
@@ -262,98 +256,15 @@ impl Connection {
         })
     }
 
-    /// Hears as much as may be heard now; gives how many bytes that was.
-    fn hear(&mut self, input: &mut [u8]) -> usize {
-        let (mut at, mut is_message_done) = (0, false);
-        while self.phase == Phase::Open && !self.must_wait() {
-            match self.decoder.next(&mut input[at..]) {
-                Ok((used, None)) => {
-                    at += used;
-                    break;
-                }
-                Ok((used, Some(said))) => {
-                    at += used;
-                    is_message_done |= matches!(said, Said::Text(_) | Said::Binary(_));
-                    self.take(said);
-                }
-                Err(fault) => self.close(fault.code(), &fault.to_string()),
-            }
-        }
-        if self.phase == Phase::Open {
-            self.set_deadline(is_message_done);
-        }
-        at
-    }
-
-    /// Time runs for a client that is amid a message, unless it's the hub that makes it wait.
-    fn set_deadline(&mut self, is_message_done: bool) {
-        if !self.decoder.is_amid() || self.must_wait() {
-            if let Some(open) = &mut self.open {
-                open.deadline = None;
-            }
-            return;
-        }
-        let time_max = self.settings.message_time_max;
-        let open = self.unfinished();
-        if is_message_done || open.deadline.is_none() {
-            open.deadline = Some(Box::pin(sleep(time_max)));
-        }
-    }
-
-    fn take(&mut self, said: Said<'_>) {
-        match said {
-            Said::Text(text) => self.take_request(request::read(&text)),
-            Said::Binary(_) => self.refuse(None, &malformed("a frame is JSON in a text message, not a binary one")),
-            Said::Ping(bytes) => self.pong(&bytes),
-            Said::Pong => {}
-            Said::Close(closing) => self.close_back(&closing),
-        }
-    }
-
-    fn take_request(&mut self, asked: Asked) {
-        let reference = asked.reference;
-        match asked.request {
-            Ok(Request::Subscribe(subscribe)) => {
-                let max = self.settings.subscriptions_max;
-                match self.watches.begin(&self.outlet, reference, subscribe, max) {
-                    Ok(beginning) => self.unfinished().beginning = Some(beginning),
-                    Err(why) => self.say(why),
-                }
-            }
-            Ok(Request::Unsubscribe(filter)) => {
-                let answer = self.watches.end(&self.outlet, reference.as_ref(), &filter);
-                self.say(answer);
-            }
-            Ok(Request::Publish(publish)) => {
-                let open = self.open.get_or_insert_default();
-                open.answers.publish(&self.hub, &self.outlet, reference, *publish);
-            }
-            Ok(Request::Ping) => self.say(reply::pong(reference.as_ref())),
-            Err(refusal) => self.refuse(reference.as_ref(), &refusal),
-        }
-    }
-
-    fn refuse(&mut self, reference: Option<&Reference>, refusal: &headwater_event::Refusal) {
-        let mut out = Vec::new();
-        reply::refused(reference, refusal, &mut out);
-        self.say(out.into());
-    }
-
-    fn pong(&mut self, bytes: &[u8]) {
-        let mut out = Vec::new();
-        write_frame(Opcode::Pong, bytes, &mut out);
-        self.say(out.into());
-    }
-
     /// Whether the client has to wait before it is heard again.
-    fn must_wait(&self) -> bool {
+    pub(super) fn must_wait(&self) -> bool {
         self.open.as_ref().is_some_and(|open| {
             open.held.is_some() || open.beginning.is_some() || open.answers.len() >= self.settings.in_flight_max
         })
     }
 
     /// Hands a frame to the outlet, or holds it until there's room. Nothing is said while one is held.
-    fn say(&mut self, frame: Bytes) {
+    pub(super) fn say(&mut self, frame: Bytes) {
         if self.outlet.send(frame.clone()).is_err() {
             self.unfinished().held = Some(frame);
         }
@@ -370,52 +281,9 @@ impl Connection {
         false
     }
 
-    /// Closes from this side (RFC 6455 section 7.1.2).
-    fn close(&mut self, code: CloseCode, reason: &str) {
-        self.end_with(&close::close_payload(code, reason));
-    }
-
-    /// Answers a close with its own code (section 5.5.1).
-    fn close_back(&mut self, closing: &Closing) {
-        let payload = closing.code.map(|code| close::close_payload(code, "")).unwrap_or_default();
-        self.end_with(&payload);
-    }
-
-    fn end_with(&mut self, payload: &[u8]) {
-        let mut frame = Vec::new();
-        write_frame(Opcode::Close, payload, &mut frame);
-        // Without room the client doesn't read, and can't be told.
-        let _ = self.outlet.send(frame.into());
-        self.outlet.close();
-        self.phase = Phase::Closing;
-        let deadline = Some(Box::pin(sleep(FAREWELL)));
-        self.open = Some(Box::new(Unfinished { deadline, ..Unfinished::default() }));
-    }
-
-    fn is_stopping(&mut self, cx: &mut Context<'_>) -> bool {
-        let is_stopping = self.stopping.as_mut().is_some_and(|stopping| stopping.as_mut().poll(cx).is_ready());
-        if is_stopping {
-            self.stopping = None;
-        }
-        is_stopping
-    }
-
     fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
         let deadline = self.open.as_mut().and_then(|open| open.deadline.as_mut());
         deadline.is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready())
-    }
-
-    /// Reads and passes over what still comes, until the client ends the connection.
-    fn linger(&mut self, cx: &mut Context<'_>) -> Turn {
-        match self.socket.0.poll_read_ready(cx) {
-            Poll::Pending => Turn::Wait,
-            Poll::Ready(Err(_)) => Turn::Over,
-            Poll::Ready(Ok(())) => SCRATCH.with_borrow_mut(|scratch| match self.socket.0.try_read(scratch) {
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Turn::Again,
-                Ok(0) | Err(_) => Turn::Over,
-                Ok(_) => Turn::Again,
-            }),
-        }
     }
 }
 

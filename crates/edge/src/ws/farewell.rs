@@ -1,0 +1,59 @@
+//! How a connection ends, from either side.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::close::{self, CloseCode, Closing};
+use super::connection::{Connection, Phase, SCRATCH, Turn, Unfinished};
+use super::frame::{Opcode, write_frame};
+
+/// How long the last frame may take to be written, and the client to end the connection after it.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+impl Connection {
+    /// Closes from this side (RFC 6455 section 7.1.2).
+    pub(super) fn close(&mut self, code: CloseCode, reason: &str) {
+        self.end_with(&close::close_payload(code, reason));
+    }
+
+    /// Answers a close with its own code (section 5.5.1).
+    pub(super) fn close_back(&mut self, closing: &Closing) {
+        let payload = closing.code.map(|code| close::close_payload(code, "")).unwrap_or_default();
+        self.end_with(&payload);
+    }
+
+    fn end_with(&mut self, payload: &[u8]) {
+        let mut frame = Vec::new();
+        write_frame(Opcode::Close, payload, &mut frame);
+        // Without room the client doesn't read, and can't be told.
+        let _ = self.outlet.send(frame.into());
+        self.outlet.close();
+        self.phase = Phase::Closing;
+        let deadline = Some(Box::pin(sleep(FAREWELL)));
+        self.open = Some(Box::new(Unfinished { deadline, ..Unfinished::default() }));
+    }
+
+    /// Whether the program ends; `true` once.
+    pub(super) fn is_stopping(&mut self, cx: &mut Context<'_>) -> bool {
+        let is_stopping = self.stopping.as_mut().is_some_and(|stopping| stopping.as_mut().poll(cx).is_ready());
+        if is_stopping {
+            self.stopping = None;
+        }
+        is_stopping
+    }
+
+    /// Reads and passes over what still comes, until the client ends the connection.
+    pub(super) fn linger(&mut self, cx: &mut Context<'_>) -> Turn {
+        match self.socket.0.poll_read_ready(cx) {
+            Poll::Pending => Turn::Wait,
+            Poll::Ready(Err(_)) => Turn::Over,
+            Poll::Ready(Ok(())) => SCRATCH.with_borrow_mut(|scratch| match self.socket.0.try_read(scratch) {
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Turn::Again,
+                Ok(0) | Err(_) => Turn::Over,
+                Ok(_) => Turn::Again,
+            }),
+        }
+    }
+}
