@@ -194,7 +194,7 @@ impl LogReader {
                         report.count(record.kind);
                     }
                     report.bytes += MARK_LEN as u64 + mark.body_len;
-                    progress(scan.offset() - self.head.first, limit - self.head.first);
+                    progress(scan.offset().saturating_sub(self.head.first), limit.saturating_sub(self.head.first));
                 }
                 Step::Bad(bad) => {
                     let damage = damage_of(&bad, synced, &disk.folder());
@@ -209,7 +209,9 @@ impl LogReader {
             }
         }
         report.last = scan.before();
-        progress(limit - self.head.first, limit - self.head.first);
+        // A file may be cut before its first batch.
+        let all = limit.saturating_sub(self.head.first);
+        progress(all, all);
         Ok(report)
     }
 

@@ -4,7 +4,10 @@
 //! bytes differently in other pieces, or that takes what it must refuse. Two drivers run them: `cargo run -p
 //! headwater-fuzz -- TARGET SECONDS` on any Rust, and cargo-fuzz with coverage on nightly (`fuzz/README.md`).
 
+pub mod disk;
 pub mod events;
+pub mod frames;
+pub mod log;
 pub mod mutate;
 pub mod random;
 pub mod ws;
@@ -26,6 +29,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "ws_frames", look: ws::frames, seeds: ws::frame_seeds, words: ws::FRAME_WORDS },
     Target { name: "ws_json", look: ws::json, seeds: ws::json_seeds, words: ws::JSON_WORDS },
     Target { name: "ws_handshake", look: ws::handshake, seeds: ws::handshake_seeds, words: ws::HANDSHAKE_WORDS },
+    Target { name: "frames", look: frames::frames, seeds: frames::seeds, words: frames::WORDS },
+    Target { name: "log_reader", look: log::reader, seeds: log::seeds, words: log::WORDS },
     Target { name: "filter", look: events::filter, seeds: events::filter_seeds, words: events::FILTER_WORDS },
     Target { name: "names", look: events::names, seeds: events::name_seeds, words: &[b"\0\0\0\x01", b":", b"/"] },
 ];
