@@ -10,17 +10,22 @@ use anyhow::Context;
 /// The addresses that are bound so far.
 #[derive(Debug, Default)]
 pub struct Listening {
-    lines: String,
+    all: Vec<(&'static str, SocketAddr)>,
 }
 
 impl Listening {
+    /// Protocol and address of each.
+    pub fn all(&self) -> &[(&'static str, SocketAddr)] {
+        &self.all
+    }
+
     /// Prints one line, flushed at once: who started the hub may wait for it.
     ///
     /// # Errors
     /// When stdout can't be written to (but for a closed pipe, which is the reader's choice).
-    pub fn announce(&mut self, protocol: &str, addr: SocketAddr) -> io::Result<()> {
-        let line = format!("listening {protocol} {addr}\n");
-        self.lines.push_str(&line);
+    pub fn announce(&mut self, protocol: &'static str, addr: SocketAddr) -> io::Result<()> {
+        self.all.push((protocol, addr));
+        let line = line(protocol, addr);
         let mut out = io::stdout().lock();
         match out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -33,9 +38,14 @@ impl Listening {
     /// # Errors
     /// When the file can't be written beside its place or put there.
     pub fn write_ready_file(&self, path: &Path) -> anyhow::Result<()> {
+        let lines: String = self.all.iter().map(|(protocol, addr)| line(protocol, *addr)).collect();
         let mut name = path.as_os_str().to_owned();
         name.push(".tmp");
-        let written = fs::write(&name, &self.lines).and_then(|()| fs::rename(&name, path));
+        let written = fs::write(&name, lines).and_then(|()| fs::rename(&name, path));
         written.with_context(|| format!("can't write the ready file {}", path.display()))
     }
+}
+
+fn line(protocol: &str, addr: SocketAddr) -> String {
+    format!("listening {protocol} {addr}\n")
 }

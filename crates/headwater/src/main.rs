@@ -4,6 +4,7 @@ mod bench;
 mod cli;
 mod client;
 mod config;
+mod console;
 mod exit;
 mod listening;
 mod open_files;

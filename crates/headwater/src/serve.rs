@@ -1,16 +1,27 @@
 //! `headwater serve`: builds every part in one visible function, runs until it is told to stop, and ends in order.
 
-use std::net::SocketAddr;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use tokio::net::TcpListener;
+use anyhow::{Context, bail};
+use headwater_apps::intake::{self, IntakeSettings};
+use headwater_edge::accept::{AcceptCounts, Listener, Stop};
+use headwater_edge::{frames, http};
+use headwater_event::{Bus, Health};
+use headwater_eventlog::disk::RealDisk;
+use headwater_eventlog::{EventLog, SlowDisk};
+use headwater_hub::{Access, Hub};
+use tokio::task::JoinSet;
 
 use crate::cli::ServeArgs;
-use crate::config::{self, Loaded, Sources};
+use crate::config::{self, Address, App, Config, Loaded, Open, Sources};
+use crate::console::{self, Facts};
 use crate::exit;
 use crate::listening::Listening;
 use crate::open_files;
-use crate::signals::Stop;
+use crate::signals::Signals;
 
 /// Runs the hub until a signal ends it.
 ///
@@ -19,7 +30,7 @@ use crate::signals::Stop;
 pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let loaded = Sources::gather(&args.settings).and_then(|sources| config::load(&sources));
     let loaded = loaded.map_err(|faults| exit::Usage(faults.to_string()))?;
-    tell(&loaded);
+    tell_on_stderr(&loaded.config);
     open_files::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(&loaded, args))
@@ -27,33 +38,148 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
 
 async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
     // Before the first line that tells somebody that we are there: from then on a signal must find us listening.
-    let mut stop = Stop::listen()?;
+    let mut signals = Signals::listen()?;
+    let config = &loaded.config;
+    let log = Arc::new(open_log(config, args.test_sync_delay)?);
+    let mut settings = config.hub.clone();
+    settings.access = access(loaded);
+    let hub = Hub::start(log.clone(), settings);
+
     let mut listening = Listening::default();
-    let mut listeners = Vec::new();
-    for (protocol, addr) in [("http", loaded.config.http), ("frames", loaded.config.frames)] {
-        let Some(addr) = addr else { continue };
-        let listener = bind(protocol, addr).await?;
-        listening.announce(protocol, listener.local_addr()?)?;
-        listeners.push(listener);
+    let bound = Bound::bind(config, &mut listening)?;
+    let stop = Stop::default();
+    let edges = bound.serve(config, &hub, &listening, &stop);
+    if let Some(path) = ready_file(args) {
+        listening.write_ready_file(&path)?;
     }
-    if let Some(path) = &args.ready_file {
-        listening.write_ready_file(path)?;
-    }
-    let asked = stop.asked().await;
+    let asked = signals.asked().await;
     tracing::info!("{asked}: stopping");
-    tokio::spawn(stop.insisted());
+    tokio::spawn(signals.insisted());
+    stop.request();
+    end(edges, &hub, log).await
+}
+
+/// The listeners, bound and not yet served.
+struct Bound {
+    http: Option<Listener>,
+    frames: Option<Listener>,
+}
+
+impl Bound {
+    /// Binds all that are on, and tells where; who comes now waits in the kernel for a moment.
+    fn bind(config: &Config, listening: &mut Listening) -> anyhow::Result<Self> {
+        let mut bind = |protocol, addr: Address| -> anyhow::Result<Option<Listener>> {
+            let Some(addr) = addr else { return Ok(None) };
+            let listener = Listener::bind(addr, config.accept)?;
+            listening.announce(protocol, listener.local_addr())?;
+            Ok(Some(listener))
+        };
+        Ok(Self { http: bind("http", config.http)?, frames: bind("frames", config.frames)? })
+    }
+
+    /// Starts the edges behind them.
+    fn serve(self, config: &Config, hub: &Arc<Hub>, listening: &Listening, stop: &Stop) -> JoinSet<usize> {
+        let mut edges = JoinSet::new();
+        let listeners = [("http", &self.http), ("frames", &self.frames)];
+        let listeners = listeners.into_iter().filter_map(|(name, bound)| Some((name, bound.as_ref()?.counts())));
+        let settings = http_settings(config, hub, listening, listeners.collect());
+        if let Some(listener) = self.http {
+            edges.spawn(http::serve(listener, hub.clone(), settings, stop.listen()));
+        }
+        if let Some(listener) = self.frames {
+            edges.spawn(frames::serve(listener, hub.clone(), config.frames_edge.clone(), stop.listen()));
+        }
+        edges
+    }
+}
+
+/// What the HTTP edge is told: limits, the console, and the applications' routes.
+fn http_settings(
+    config: &Config,
+    hub: &Arc<Hub>,
+    listening: &Listening,
+    listeners: Vec<(&'static str, Arc<AcceptCounts>)>,
+) -> http::ServeSettings {
+    let mut routes = console::routes(hub.clone(), &Facts { listening: listening.all(), apps: &config.apps });
+    let frames = listening.all().iter().find(|(protocol, _)| *protocol == "frames");
+    for app in &config.apps {
+        routes = routes.merge(match app {
+            App::Intake => {
+                let frames = frames.map(|(_, addr)| addr.to_string());
+                intake::routes(hub.clone(), IntakeSettings { frames, clock: config.hub.clock.clone() })
+            }
+        });
+    }
+    http::ServeSettings {
+        extra_routes: routes,
+        limits: config.http_edge,
+        origins: config.ws.origins.clone(),
+        ws: config.ws.clone(),
+        listeners,
+    }
+}
+
+fn open_log(config: &Config, sync_delay: Option<u64>) -> anyhow::Result<EventLog> {
+    let began = Instant::now();
+    let mut options = config.log.clone();
+    if let Some(ms) = sync_delay {
+        tracing::warn!("every sync takes {ms} ms longer (--test-sync-delay): this hub is for a benchmark");
+        let folder = &options.folder;
+        let disk = RealDisk::new(folder).with_context(|| format!("can't make the data folder {}", folder.display()))?;
+        options.disk = Some(Arc::new(SlowDisk::new(Arc::new(disk), Duration::from_millis(ms))));
+    }
+    let folder = options.folder.display().to_string();
+    let log = EventLog::open(options)?;
+    tracing::info!("the log in {folder} is open at {} after {} ms", log.head(), began.elapsed().as_millis());
+    Ok(log)
+}
+
+/// What everybody may do, said once on stderr.
+fn access(loaded: &Loaded) -> Access {
+    match loaded.open() {
+        Open::OnLoopback => tracing::warn!(
+            "no settings file and only loopback: everybody on this machine may publish and watch everything"
+        ),
+        Open::BySetting => tracing::warn!("access.anonymous = \"all\": everybody may publish and watch everything"),
+        Open::No => {
+            tracing::warn!(
+                "nobody may publish or watch: there is no rule that allows it (access.anonymous = \"all\" would)"
+            );
+            return Access::by(|_, _| false);
+        }
+    }
+    Access::open()
+}
+
+/// Ends in order: the edges first, then the log, which makes durable what they had begun.
+async fn end(mut edges: JoinSet<usize>, hub: &Hub, log: Arc<EventLog>) -> anyhow::Result<()> {
+    let mut left = 0;
+    while let Some(ended) = edges.join_next().await {
+        left += ended.context("an edge ended by a fault of ours")?;
+    }
+    if left > 0 {
+        tracing::warn!("{left} connections had not ended in time and were closed");
+    }
+    let health = hub.health();
+    let closed = tokio::task::spawn_blocking(move || log.close()).await?;
+    if let Health::Failing(why) = health {
+        bail!("the log failed while the hub ran: {why}");
+    }
+    closed.context("can't close the log")?;
+    tracing::info!("ended in good order");
     Ok(())
 }
 
-async fn bind(protocol: &str, addr: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(addr).await.with_context(|| format!("can't listen for {protocol} on {addr}"))
+fn ready_file(args: &ServeArgs) -> Option<PathBuf> {
+    args.ready_file.clone().or_else(|| std::env::var_os("HEADWATER_READY_FILE").map(PathBuf::from))
 }
 
-fn tell(loaded: &Loaded) {
+fn tell_on_stderr(config: &Config) {
     let subscriber = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_env_filter(tracing_subscriber::EnvFilter::new(&loaded.config.logging.level));
-    if loaded.config.logging.json {
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(tracing_subscriber::EnvFilter::new(&config.logging.level));
+    if config.logging.json {
         subscriber.json().init();
     } else {
         subscriber.init();

@@ -10,12 +10,12 @@ const ENDED_BY_SIGNAL: i32 = 128;
 
 /// Both signals, listened for since this was made.
 #[derive(Debug)]
-pub struct Stop {
+pub struct Signals {
     term: Signal,
     int: Signal,
 }
 
-impl Stop {
+impl Signals {
     /// Begins to listen; from here on the signals don't end the process by themselves.
     ///
     /// # Errors

@@ -22,7 +22,11 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
     for (key, origin) in KEYS.iter().zip(&loaded.origins) {
         let value = key.show(&mut loaded.config);
         if args.json {
-            let line = serde_json::json!({ "key": key.name, "value": value, "origin": origin.to_string() });
+            let mut line = serde_json::json!({ "key": key.name, "value": value, "origin": origin.to_string() });
+            if let Some((min, max)) = key.bounds() {
+                line["min"] = min.into();
+                line["max"] = max.into();
+            }
             writeln!(out, "{line}")?;
         } else if args.origin {
             writeln!(out, "{:<34} {:<28} # {origin}", key.name, value)?;

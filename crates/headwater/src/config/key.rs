@@ -47,6 +47,8 @@ pub enum Kind {
     Word { words: &'static [&'static str], set: fn(&mut Config, usize), get: fn(&Config) -> usize },
     /// What is told on stderr, as `tracing-subscriber` reads it.
     Levels(At<String>),
+    /// A list of texts, or `none`.
+    Texts(At<Vec<String>>),
     /// Applications.
     Apps(At<Vec<App>>),
     /// What this version can't do: one word says that it isn't wanted, anything else gets the sentence.
@@ -134,11 +136,26 @@ impl Key {
             }
             Kind::Word { words, set, .. } => set(config, word(text, words)?),
             Kind::Levels(at) => *at(config) = levels(text)?,
+            Kind::Texts(at) => *at(config) = listed(text).map(str::to_owned).collect(),
             Kind::Apps(at) => *at(config) = apps(text)?,
             Kind::NotYet { only, .. } if text == *only => {}
             Kind::NotYet { sentence, .. } => return Err(plain((*sentence).to_owned())),
         }
         Ok(())
+    }
+
+    /// The least and the largest value of a number, size or duration, as they would be written.
+    pub fn bounds(&self) -> Option<(String, String)> {
+        match &self.kind {
+            Kind::Count { min, max, .. } => Some((min.to_string(), max.to_string())),
+            Kind::Size { min, max, .. } | Kind::OptionalSize { min, max, .. } => {
+                Some((show_size(*min), show_size(*max)))
+            }
+            Kind::Span { min, max, .. } | Kind::OptionalSpan { min, max, .. } => {
+                Some((show_span(*min), show_span(*max)))
+            }
+            _ => None,
+        }
     }
 
     /// The value as it would be written in the settings file, without quotes.
@@ -155,6 +172,8 @@ impl Key {
             Kind::OptionalSpan { at, .. } => at(config).map_or_else(off, show_span),
             Kind::Word { words, get, .. } => words.get(get(config)).copied().unwrap_or_default().to_owned(),
             Kind::Levels(at) => at(config).clone(),
+            Kind::Texts(at) if at(config).is_empty() => "none".to_owned(),
+            Kind::Texts(at) => at(config).join(","),
             Kind::Apps(at) => show_apps(at(config)),
             Kind::NotYet { only, .. } => (*only).to_owned(),
         }
@@ -221,9 +240,14 @@ fn levels(text: &str) -> Result<String, Wrong> {
     }
 }
 
+/// The parts of a list, without the word that says that it's empty.
+fn listed(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty() && *part != "none")
+}
+
 fn apps(text: &str) -> Result<Vec<App>, Wrong> {
     let mut apps = Vec::new();
-    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty() && *name != "none") {
+    for name in listed(text) {
         let found = App::ALL.into_iter().find(|app| app.name() == name);
         let app = found.ok_or_else(|| {
             let names = App::ALL.map(App::name);

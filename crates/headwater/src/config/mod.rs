@@ -14,20 +14,37 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 
+use headwater_edge::accept::AcceptSettings;
+use headwater_edge::frames::FrameSettings;
+use headwater_edge::{http, ws};
+use headwater_eventlog::OpenOptions;
+
+use fault::Faults;
+use quantity::show_size;
 pub use read::{Loaded, Open, Sources, load};
 
 /// What runs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
-    /// Where the log and what is derived from it live.
-    pub data_dir: PathBuf,
+    /// How the log is opened, and where it lives.
+    pub log: OpenOptions,
     /// Where HTTP, SSE and WebSocket listen.
     pub http: Address,
     /// Where the frame protocol listens.
     pub frames: Address,
+    /// What an HTTP connection may take.
+    pub http_edge: http::Limits,
+    /// How WebSockets behave, and which sites' pages may use the hub.
+    pub ws: ws::Settings,
+    /// What the frame edge allows.
+    pub frames_edge: FrameSettings,
+    /// How connections are taken, on every listener alike.
+    pub accept: AcceptSettings,
+    /// What the hub is started with; its access comes from `anonymous`.
+    pub hub: headwater_hub::Settings,
     /// Which applications run.
     pub apps: Vec<App>,
     /// Who may do what without an identity.
@@ -56,6 +73,20 @@ impl App {
             Self::Intake => "intake",
         }
     }
+
+    /// Its name for people.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Intake => "Message log",
+        }
+    }
+
+    /// What it is, in a few words.
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Intake => "what clients log over the frame protocol, live",
+        }
+    }
 }
 
 /// What somebody without an identity may do, until there are rules.
@@ -82,9 +113,14 @@ impl Default for Config {
     fn default() -> Self {
         let local = |port| Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         Self {
-            data_dir: PathBuf::from("./headwater-data"),
+            log: OpenOptions::new("./headwater-data"),
             http: local(8080),
             frames: local(7007),
+            http_edge: http::Limits::default(),
+            ws: ws::Settings::default(),
+            frames_edge: FrameSettings::default(),
+            accept: AcceptSettings::default(),
+            hub: headwater_hub::Settings::default(),
             apps: vec![App::Intake],
             anonymous: Anonymous::Auto,
             logging: Logging { level: "info".to_owned(), json: false },
@@ -92,7 +128,29 @@ impl Default for Config {
     }
 }
 
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Config")
+    }
+}
+
 impl Config {
+    /// What single settings can't say: how they stand to each other.
+    fn check_together(&self, faults: &mut Faults) {
+        let limits = &self.hub.limits;
+        if limits.waiting_bytes_max < limits.payload_max {
+            let what = format!(
+                "{} is less than limits.payload_max ({}): an event of the largest size could never be taken",
+                show_size(limits.waiting_bytes_max as u64),
+                show_size(limits.payload_max as u64)
+            );
+            faults.add("limits.waiting_bytes_max", what, None);
+        }
+        if self.listeners().next().is_none() {
+            faults.add("http.addr, frames.addr", "every listener is off: nobody could reach the hub", None);
+        }
+    }
+
     /// The listeners that are on.
     pub fn listeners(&self) -> impl Iterator<Item = SocketAddr> {
         [self.http, self.frames].into_iter().flatten()

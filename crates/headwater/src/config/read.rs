@@ -143,6 +143,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Faults> {
     for (flag, name, text) in &sources.flags {
         loaded.take(name, text, Origin::Flag(flag.clone()), &mut faults);
     }
+    loaded.config.check_together(&mut faults);
     if faults.0.is_empty() { Ok(loaded) } else { Err(faults) }
 }
 

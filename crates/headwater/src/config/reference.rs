@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use super::Config;
 use super::key::{Key, Kind};
-use super::quantity::{show_size, show_span};
 use super::table::{KEYS, SECTIONS};
 
 const HEAD: &str = "# Configuration
@@ -48,7 +47,7 @@ pub fn page() -> String {
             let default = key.show(&mut config);
             let env = key.env();
             let flag = key.flag.map(|flag| format!("Flag `--{flag}`. ")).unwrap_or_default();
-            let _ = writeln!(page, "| `{name}` | {default} | {} | `{env}` | {flag}{} |", may_be(&key.kind), key.help);
+            let _ = writeln!(page, "| `{name}` | {default} | {} | `{env}` | {flag}{} |", may_be(key), key.help);
         }
     }
     page
@@ -58,18 +57,17 @@ pub fn section_of(key: &Key) -> &'static str {
     key.name.split_once('.').map_or("", |(section, _)| section)
 }
 
-fn may_be(kind: &Kind) -> String {
-    match kind {
+fn may_be(key: &Key) -> String {
+    let range = key.bounds().map(|(min, max)| format!("{min} to {max}")).unwrap_or_default();
+    match &key.kind {
         Kind::Folder(_) => "a folder".to_owned(),
         Kind::Address(_) => "address and port, or `off`".to_owned(),
         Kind::Switch(_) => "`true`, `false`".to_owned(),
-        Kind::Count { min, max, .. } => format!("{min} to {max}"),
-        Kind::Size { min, max, .. } => format!("{} to {}", show_size(*min), show_size(*max)),
-        Kind::OptionalSize { min, max, .. } => format!("{} to {}, or `off`", show_size(*min), show_size(*max)),
-        Kind::Span { min, max, .. } => format!("{} to {}", show_span(*min), show_span(*max)),
-        Kind::OptionalSpan { min, max, .. } => format!("{} to {}, or `off`", show_span(*min), show_span(*max)),
+        Kind::Count { .. } | Kind::Size { .. } | Kind::Span { .. } => range,
+        Kind::OptionalSize { .. } | Kind::OptionalSpan { .. } => format!("{range}, or `off`"),
         Kind::Word { words, .. } => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
         Kind::Levels(_) => "a level, or levels by module".to_owned(),
+        Kind::Texts(_) => "a list, or `none`".to_owned(),
         Kind::Apps(_) => "names, or `none`".to_owned(),
         Kind::NotYet { only, .. } => format!("`{only}`"),
     }

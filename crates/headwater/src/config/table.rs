@@ -1,19 +1,38 @@
 //! The table of settings: every one, once.
 
-use super::key::{Key, Kind};
+use std::time::Duration;
+
+use super::key::{Key, Kind, Number};
 use super::{Anonymous, Config};
 
 /// The sections of the settings file, with what they are about; the reference follows this order.
 pub const SECTIONS: &[(&str, &str)] = &[
     ("", "What the process is. These stand above the first section."),
     ("data", "Where things are kept."),
-    ("http", "The HTTP listener: routes, server-sent events, WebSocket."),
+    ("http", "The HTTP listener: routes and server-sent events."),
+    ("websocket", "WebSockets of the HTTP listener (`/v1/ws`)."),
     ("frames", "The frame protocol listener."),
     ("mqtt", "The MQTT listener."),
+    ("limits", "How much is taken in. What is beyond is refused at once, in the words of the client's protocol."),
+    ("fanout", "How what became durable reaches those who watch."),
+    ("log", "The log: how resent events are recognised, how much is kept, how often a checkpoint is written."),
+    ("shutdown", "How it ends."),
     ("apps", "The applications that ship with the hub."),
     ("access", "Who may do what."),
     ("logging", "What the program tells on stderr."),
 ];
+
+/// The largest payload that can be allowed: an event is held in memory as a whole, on its way in and for each who watches.
+const PAYLOAD_MAX: u64 = 64 << 20;
+/// The largest number of 32 bits.
+const U32_MAX: u64 = u32::MAX as u64;
+/// Below this a timeout only closes good connections.
+const SHORTEST: Duration = Duration::from_millis(100);
+/// Beyond this a timeout is none.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
+/// Longer than any deployment.
+const A_CENTURY: Duration = Duration::from_secs(36_500 * 86_400);
 
 /// Every setting.
 pub static KEYS: &[Key] = &[
@@ -47,7 +66,7 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "data.dir",
         flag: Some("data"),
-        kind: Kind::Folder(|c| &mut c.data_dir),
+        kind: Kind::Folder(|c| &mut c.log.folder),
         help: "The folder of the log and of what is derived from it; made when it's missing. One process at a time.",
     },
     Key {
@@ -57,16 +76,244 @@ pub static KEYS: &[Key] = &[
         help: "Where it listens; `off` switches it off, port 0 picks a free port.",
     },
     Key {
+        name: "http.origins",
+        flag: None,
+        kind: Kind::Texts(|c| &mut c.ws.origins.allowed),
+        help: "Pages of which other sites may use this hub from a browser, as `https://app.example.com`; a list, or `none`. \
+               Pages that it serves itself always may.",
+    },
+    Key {
+        name: "http.first_byte_timeout",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.http_edge.first_byte, min: SHORTEST, max: LONGEST },
+        help: "How long a fresh connection may stay silent.",
+    },
+    Key {
+        name: "http.head_timeout",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.http_edge.head, min: SHORTEST, max: LONGEST },
+        help: "How long the first request's head may take.",
+    },
+    Key {
+        name: "http.keep_alive",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.http_edge.further_head, min: SHORTEST, max: LONGEST },
+        help: "How long a connection may rest between two requests.",
+    },
+    Key {
+        name: "http.body_timeout",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.http_edge.body, min: SHORTEST, max: LONGEST },
+        help: "How long a body may take.",
+    },
+    Key {
+        name: "http.stalled_timeout",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.http_edge.stalled, min: SHORTEST, max: LONGEST },
+        help: "How long a client may refuse to take a byte of its answer.",
+    },
+    Key {
+        name: "http.batch_len_max",
+        flag: None,
+        kind: Kind::Size { at: Number::Usize(|c| &mut c.http_edge.batch_len_max), min: 1, max: 1 << 30 },
+        help: "The largest body where a request may carry several events.",
+    },
+    Key {
+        name: "websocket.message_len_max",
+        flag: None,
+        kind: Kind::Size { at: Number::Usize(|c| &mut c.ws.message_len_max), min: 1, max: 1 << 28 },
+        help: "The longest message, over all its fragments; a longer one ends the connection.",
+    },
+    Key {
+        name: "websocket.message_timeout",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.ws.message_time_max, min: SHORTEST, max: LONGEST },
+        help: "How long a message may take from its first byte to its last.",
+    },
+    Key {
+        name: "websocket.in_flight_max",
+        flag: None,
+        kind: Kind::Count { at: Number::Usize(|c| &mut c.ws.in_flight_max), min: 1, max: 1 << 20 },
+        help: "How many publishes of one connection may wait for their answer before no more is read from it.",
+    },
+    Key {
+        name: "websocket.subscriptions_max",
+        flag: None,
+        kind: Kind::Count { at: Number::Usize(|c| &mut c.ws.subscriptions_max), min: 1, max: 1 << 20 },
+        help: "How many subscriptions one connection may have.",
+    },
+    Key {
+        name: "websocket.ping_every",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.ws.ping_every, min: SHORTEST, max: LONGEST },
+        help: "How often an otherwise silent connection is pinged.",
+    },
+    Key {
+        name: "websocket.silence_max",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.ws.silence_max, min: SHORTEST, max: LONGEST },
+        help: "After how long without a word from the client a connection is dead; a pong is a word.",
+    },
+    Key {
         name: "frames.addr",
         flag: Some("frames"),
         kind: Kind::Address(|c| &mut c.frames),
         help: "Where it listens; `off` switches it off, port 0 picks a free port.",
     },
     Key {
+        name: "frames.max_payload",
+        flag: None,
+        kind: Kind::Size { at: Number::Usize(|c| &mut c.frames_edge.payload_max), min: 1, max: PAYLOAD_MAX },
+        help: "The longest message that is taken.",
+    },
+    Key {
+        name: "frames.idle_timeout",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.frames_edge.idle_timeout, min: SHORTEST, max: LONGEST },
+        help: "How long a connection may be silent with nothing owed to it.",
+    },
+    Key {
+        name: "frames.hello_timeout",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.frames_edge.hello_timeout, min: SHORTEST, max: LONGEST },
+        help: "How long a newcomer may take for its HELLO.",
+    },
+    Key {
+        name: "frames.in_flight_max",
+        flag: None,
+        kind: Kind::Count { at: Number::Usize(|c| &mut c.frames_edge.in_flight_max), min: 1, max: 1 << 20 },
+        help: "How many messages of one connection may wait for their answers before no more is read from it.",
+    },
+    Key {
+        name: "frames.in_flight_bytes_max",
+        flag: None,
+        kind: Kind::Size { at: Number::Usize(|c| &mut c.frames_edge.in_flight_bytes_max), min: 1, max: 1 << 30 },
+        help: "How many bytes of one connection may wait for their answers before no more is read from it.",
+    },
+    Key {
         name: "mqtt.addr",
         flag: Some("mqtt"),
         kind: Kind::NotYet { only: "off", sentence: "this version has no MQTT yet: leave it out, or say \"off\"" },
         help: "Where it listens. This version has no MQTT yet, so it is always `off`.",
+    },
+    Key {
+        name: "limits.payload_max",
+        flag: None,
+        kind: Kind::Size { at: Number::Usize(|c| &mut c.hub.limits.payload_max), min: 1, max: PAYLOAD_MAX },
+        help: "The largest payload of an event.",
+    },
+    Key {
+        name: "limits.waiting_events_max",
+        flag: None,
+        kind: Kind::Count { at: Number::Usize(|c| &mut c.hub.limits.waiting_events_max), min: 1, max: 1 << 24 },
+        help: "How many events may be on their way to the disk at once.",
+    },
+    Key {
+        name: "limits.waiting_bytes_max",
+        flag: None,
+        kind: Kind::Size { at: Number::Usize(|c| &mut c.hub.limits.waiting_bytes_max), min: 1, max: 16 << 30 },
+        help: "How many bytes may be on their way to the disk at once; at least one event of the largest size.",
+    },
+    Key {
+        name: "limits.rate_events_per_s",
+        flag: None,
+        kind: Kind::Count { at: Number::U32(|c| &mut c.hub.limits.rate_events_per_s), min: 0, max: U32_MAX },
+        help: "How many events a second one principal may publish; 0 sets no limit.",
+    },
+    Key {
+        name: "limits.rate_burst_events",
+        flag: None,
+        kind: Kind::Count { at: Number::U32(|c| &mut c.hub.limits.rate_burst_events), min: 0, max: U32_MAX },
+        help: "How many events one principal may publish at once before the rate counts; 0 takes one second's worth.",
+    },
+    Key {
+        name: "limits.connections_max",
+        flag: None,
+        kind: Kind::Count { at: Number::Usize(|c| &mut c.accept.connections_max), min: 0, max: U32_MAX },
+        help: "Present connections of one listener; further ones are closed at once. 0 sets no limit.",
+    },
+    Key {
+        name: "limits.connections_per_s",
+        flag: None,
+        kind: Kind::Count { at: Number::U32(|c| &mut c.accept.rate_per_s), min: 0, max: U32_MAX },
+        help: "New connections a second on one listener; further ones wait in the kernel. 0 sets no limit.",
+    },
+    Key {
+        name: "limits.connections_burst",
+        flag: None,
+        kind: Kind::Count { at: Number::U32(|c| &mut c.accept.burst), min: 0, max: U32_MAX },
+        help: "Connections that may come at once before the rate counts.",
+    },
+    Key {
+        name: "fanout.ring_bytes_max",
+        flag: None,
+        kind: Kind::Size { at: Number::Usize(|c| &mut c.hub.fanout.ring_bytes_max), min: 4 << 10, max: 1 << 30 },
+        help: "How much of one wanted filter is kept in memory for watchers that lag; who falls behind it reads from the log.",
+    },
+    Key {
+        name: "fanout.rings_bytes_max",
+        flag: None,
+        kind: Kind::Size { at: Number::Usize(|c| &mut c.hub.fanout.rings_bytes_max), min: 64 << 10, max: 64 << 30 },
+        help: "The same for all filters together.",
+    },
+    Key {
+        name: "fanout.shards",
+        flag: None,
+        kind: Kind::Count { at: Number::Usize(|c| &mut c.hub.fanout.shards), min: 0, max: 1_024 },
+        help: "How many tasks share the work of writing to sockets; 0 takes one a core.",
+    },
+    Key {
+        name: "fanout.tick",
+        flag: None,
+        kind: Kind::Span {
+            at: |c| &mut c.hub.fanout.tick,
+            min: Duration::from_millis(10),
+            max: Duration::from_secs(60),
+        },
+        help: "How exactly heartbeats and idle times are kept.",
+    },
+    Key {
+        name: "fanout.watches_max",
+        flag: None,
+        kind: Kind::Count { at: Number::Usize(|c| &mut c.hub.fanout.watches_max), min: 1, max: 1 << 20 },
+        help: "How many filters one connection may watch.",
+    },
+    Key {
+        name: "log.dedup_ids",
+        flag: None,
+        kind: Kind::Count { at: Number::Usize(|c| &mut c.log.ids_max), min: 0, max: 100_000_000 },
+        help: "How many event ids are remembered, so that a resent event is recognised; 32 bytes of memory each. 0 \
+               remembers none. (The frame protocol's numbers are remembered for ever, whatever stands here.)",
+    },
+    Key {
+        name: "log.dedup_age",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.log.ids_age_max, min: Duration::ZERO, max: A_CENTURY },
+        help: "For how long an event id is remembered.",
+    },
+    Key {
+        name: "log.retention_bytes",
+        flag: None,
+        kind: Kind::OptionalSize { at: |c| &mut c.log.retain_bytes, min: 1 << 20, max: 1 << 60 },
+        help: "How much of the log is kept at the most; the oldest part is freed.",
+    },
+    Key {
+        name: "log.retention_age",
+        flag: None,
+        kind: Kind::OptionalSpan { at: |c| &mut c.log.retain_age, min: Duration::from_secs(1), max: A_CENTURY },
+        help: "For how long events are kept at the most.",
+    },
+    Key {
+        name: "log.checkpoint_bytes",
+        flag: None,
+        kind: Kind::Size { at: Number::U64(|c| &mut c.log.checkpoint_bytes), min: 1 << 20, max: 1 << 40 },
+        help: "After how much log a checkpoint is written; so much is read back at the start after a crash.",
+    },
+    Key {
+        name: "shutdown.drain",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.accept.drain, min: Duration::ZERO, max: Duration::from_secs(3_600) },
+        help: "How long connections have to end by themselves once the hub was told to stop.",
     },
     Key {
         name: "apps.enabled",

@@ -2,5 +2,6 @@
 
 mod commands;
 mod program;
+mod pub_sub;
 mod settings;
 mod start_and_stop;

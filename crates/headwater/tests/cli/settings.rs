@@ -1,5 +1,8 @@
 //! Settings from all their sources, as `check` tells them.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use crate::program::{headwater, run, stderr, stdout};
 
 #[test]
@@ -37,4 +40,50 @@ fn faults_in_the_settings_end_every_start_with_2_and_all_at_once() {
     let output = run(&folder, &["check", "--config", "none.toml"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("none.toml"));
+}
+
+/// Starts the hub with one setting: it is ready and ends with 0, or it refuses with a sentence that names the setting.
+fn starts_or_refuses(name: &str, value: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let set = format!("{name}={value}");
+    let args = ["--data", "data", "--http", "127.0.0.1:0", "--frames", "127.0.0.1:0", "--set", &set];
+    let mut child = headwater(&folder, &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok).take(2).count();
+    if lines == 2 {
+        // Both listeners are bound: from here on SIGTERM ends it in order.
+        let pid = child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+    let output = child.wait_with_output().unwrap();
+    let said = stderr(&output);
+    match output.status.code() {
+        Some(0) => assert_eq!(lines, 2, "{set}: {said}"),
+        Some(2) => assert!(said.contains(name), "{set}: {said}"),
+        code => panic!("{set}: {code:?}: {said}"),
+    }
+}
+
+#[test]
+fn every_number_at_0_1_and_its_bounds_starts_or_is_refused_with_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let checked = stdout(&run(&folder, &["check", "--json"]));
+    let mut tries = Vec::new();
+    for line in checked.lines() {
+        let key: serde_json::Value = serde_json::from_str(line).unwrap();
+        let Some(max) = key["max"].as_str() else { continue };
+        let (name, min) = (key["key"].as_str().unwrap().to_owned(), key["min"].as_str().unwrap());
+        let one = if min.ends_with('s') || min.ends_with("us") { "1 us" } else { "1" };
+        tries.extend(["0", one, min, max].map(|value| (name.clone(), value.to_owned())));
+    }
+    assert!(tries.len() > 60, "the table has been walked");
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some((name, value)) = tries.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                    starts_or_refuses(name, value);
+                }
+            });
+        }
+    });
 }
