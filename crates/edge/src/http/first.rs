@@ -1,6 +1,8 @@
 //! The first request's head of a connection, read by ourselves: it decides who gets the socket.
 
+use std::future::poll_fn;
 use std::io;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -11,8 +13,8 @@ use super::framing::{Body, Fault, read_head};
 use super::limits::Limits;
 use super::problem::Problem;
 
-/// The buffer begins with this many bytes, and doubles as more come: most heads fit.
-const BUFFER_LEN: usize = 1_024;
+/// How much is read at once, in bytes: most heads fit.
+const PIECE_LEN: usize = 2_048;
 
 /// A good first head, and what came behind it.
 #[derive(Debug)]
@@ -37,19 +39,15 @@ pub(super) enum Ended {
 /// Reads the first head. Until its first byte a connection costs no memory of ours, and until its end at most
 /// [`Limits::HEAD_LEN_MAX`], whatever it claims.
 pub(super) async fn read_first(stream: &TcpStream, limits: &Limits) -> Result<First, Ended> {
-    let until = Instant::now() + limits.first_byte;
-    match timeout_at(until, stream.readable()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(_)) | Err(_) => return Err(Ended::Silent),
-    }
-    let mut bytes = Vec::with_capacity(BUFFER_LEN);
-    let until = Instant::now() + limits.head;
+    let mut bytes = Vec::new();
+    let mut until = Instant::now() + limits.first_byte;
     loop {
         let seen = bytes.len();
-        match timeout_at(until, read_more(stream, &mut bytes)).await {
-            Ok(Ok(0) | Err(_)) if seen == 0 => return Err(Ended::Silent),
+        match timeout_at(until, poll_fn(|cx| poll_more(stream, &mut bytes, cx))).await {
+            Ok(Ok(1..)) if seen == 0 => until = Instant::now() + limits.head,
+            Ok(Ok(1..)) => {}
+            _ if seen == 0 => return Err(Ended::Silent),
             Ok(Ok(0)) => return Err(Ended::Answer(Fault::Grammar.into())),
-            Ok(Ok(_)) => {}
             Ok(Err(_)) => return Err(Ended::Silent),
             Err(_) => return Err(Ended::Answer(too_slow("the request's head", limits.head))),
         }
@@ -59,15 +57,19 @@ pub(super) async fn read_first(stream: &TcpStream, limits: &Limits) -> Result<Fi
     }
 }
 
-async fn read_more(stream: &TcpStream, bytes: &mut Vec<u8>) -> io::Result<usize> {
-    if bytes.len() == bytes.capacity() {
-        bytes.reserve_exact(bytes.len().min(Limits::HEAD_LEN_MAX - bytes.len()).max(1));
-    }
+/// Appends what has come. It is read to the stack first, so that the buffer holds nothing but what a client really sent.
+fn poll_more(stream: &TcpStream, bytes: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
     loop {
-        stream.readable().await?;
-        match stream.try_read_buf(bytes) {
+        ready!(stream.poll_read_ready(cx))?;
+        let mut piece = [0; PIECE_LEN];
+        let max = PIECE_LEN.min(Limits::HEAD_LEN_MAX - bytes.len());
+        match stream.try_read(&mut piece[..max]) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            other => return other,
+            Ok(len) => {
+                bytes.extend_from_slice(&piece[..len]);
+                return Poll::Ready(Ok(len));
+            }
+            Err(error) => return Poll::Ready(Err(error)),
         }
     }
 }
@@ -84,7 +86,7 @@ fn judge(bytes: &mut Vec<u8>, seen: usize) -> Result<Option<First>, Fault> {
 
 /// 408: what did not come in time.
 pub(super) fn too_slow(what: &str, max: Duration) -> Problem {
-    let detail = format!("{what} did not come within {} s", max.as_secs());
+    let detail = format!("{what} did not come within {max:?}");
     Problem::new(StatusCode::REQUEST_TIMEOUT, "too_slow", detail)
 }
 

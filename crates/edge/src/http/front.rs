@@ -53,8 +53,9 @@ impl Front {
             Err(problem) => problem.into_response(),
             Ok(()) if shared.is_some() && is_preflight(&request) => preflight(),
             Ok(()) => match self.hand_over(request, handover) {
-                Err(response) => response,
-                Ok(request) => self.route(request).await,
+                Err(problem) => problem.into_response(),
+                Ok(None) => unseen(),
+                Ok(Some(request)) => self.route(request).await,
             },
         };
         finish(&mut response, shared);
@@ -114,24 +115,27 @@ impl Front {
         origin.to_str().is_ok_and(|origin| self.origins.may_connect(Some(origin), ""))
     }
 
-    /// Requests that want the bare socket; the answer is then never seen.
-    fn hand_over(&self, request: Request<Incoming>, handover: &Handover) -> Result<Request<Incoming>, Response<Body>> {
+    /// Takes those requests out that want the bare socket.
+    fn hand_over(&self, request: Request<Incoming>, handover: &Handover) -> Result<Option<Request<Incoming>>, Problem> {
         let is_plain = request.method() == Method::GET && hyper::body::Body::is_end_stream(request.body());
         let wanted = match request.uri().path() {
             "/v1/ws" if is_plain => Wanted::WebSocket(Head(request.into_parts().0)),
             "/v1/live" if is_plain => {
                 let head = Head(request.into_parts().0);
-                Wanted::Live(
-                    head.with(|head| sse::Ask::from_head(head, &self.origins)).map_err(Problem::into_response)?,
-                )
+                Wanted::Live(head.with(|head| sse::Ask::from_head(head, &self.origins))?)
             }
-            _ => return Ok(request),
+            _ => return Ok(Some(request)),
         };
         handover.want(wanted);
-        let mut unseen = Response::new(Body::empty());
-        unseen.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        Err(unseen)
+        Ok(None)
     }
+}
+
+/// What hyper is told when the socket has another purpose from now on; nobody sees it.
+fn unseen() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn is_preflight(request: &Request<Incoming>) -> bool {

@@ -119,7 +119,7 @@ fn hub(app: &App, say: &mut Say<'_, '_>) -> fmt::Result {
 /// From admission to durable, as a histogram.
 fn append_time(app: &App, say: &mut Say<'_, '_>) -> fmt::Result {
     let metrics = app.hub.metrics();
-    let bounds = LATENCY_BUCKETS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::MAX]);
+    let bounds = LATENCY_BUCKETS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
     let counts = metrics.append_latency.iter().map(|count| count.load(Ordering::Relaxed));
     let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
     let count = buckets.iter().map(|(_, count)| count).sum();

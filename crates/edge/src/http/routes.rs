@@ -1,4 +1,4 @@
-//! The one table of routes.
+//! The one table of routes. `openapi.json` describes each of them, and a test compares the two.
 
 use std::sync::Arc;
 
@@ -39,6 +39,10 @@ fn table() -> Vec<(&'static str, &'static [&'static str], Methods)> {
         ("/healthz", &["get"], get(health::healthz)),
         ("/readyz", &["get"], get(health::readyz)),
         ("/metrics", &["get"], get(metrics::metrics)),
+        ("/openapi.json", &["get"], get(docs::openapi)),
+        ("/docs", &["get"], get(docs::page)),
+        ("/docs/docs.css", &["get"], get(docs::style)),
+        ("/docs/docs.js", &["get"], get(docs::script)),
     ]
 }
 
@@ -54,4 +58,36 @@ pub(super) fn routes(app: Arc<App>) -> Router {
 /// The rest of a request's path behind a prefix, as it was written.
 pub(super) fn rest_of_path<'r>(request: &'r Request, prefix: &str) -> &'r str {
     request.uri().path().strip_prefix(prefix).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The files behind `/docs` and nothing else: they are part of a page, not of the interface.
+    fn is_described(path: &str) -> bool {
+        !path.starts_with("/docs/")
+    }
+
+    #[test]
+    fn every_route_is_described_and_every_description_has_its_route() {
+        let document: serde_json::Value = serde_json::from_str(docs::OPENAPI).unwrap();
+        let described: BTreeSet<(String, String)> = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, methods)| {
+                methods.as_object().unwrap().keys().map(move |method| (path.clone(), method.clone()))
+            })
+            .filter(|(_, method)| method != "parameters")
+            .collect();
+        let served: BTreeSet<(String, String)> = table()
+            .iter()
+            .filter(|(path, _, _)| is_described(path))
+            .flat_map(|(path, methods, _)| methods.iter().map(|method| ((*path).to_owned(), (*method).to_owned())))
+            .collect();
+        assert_eq!(served, described);
+    }
 }

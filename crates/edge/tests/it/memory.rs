@@ -139,7 +139,7 @@ impl Bus for Memory {
         Ok(Box::new(Reader { shared: self.shared.clone(), at: after.seq, durable }))
     }
 
-    fn latest(&self, filter: &Filter, _: Option<&Topic>, _: usize) -> Later<'_, Result<StickyPage, BusError>> {
+    fn latest(&self, filter: &Filter, after: Option<&Topic>, limit: usize) -> Later<'_, Result<StickyPage, BusError>> {
         let head = self.head();
         let state = self.shared.lock();
         let mut latest: std::collections::BTreeMap<&Topic, &Recorded> = std::collections::BTreeMap::new();
@@ -150,7 +150,12 @@ impl Bus for Memory {
                 latest.insert(&recorded.event.topic, recorded);
             }
         }
-        let page = StickyPage { events: latest.into_values().cloned().collect(), as_of: head, next: None };
+        let rest = latest.into_iter().filter(|(topic, _)| after.is_none_or(|after| *topic > after));
+        let mut events: Vec<Recorded> = rest.map(|(_, recorded)| recorded.clone()).take(limit + 1).collect();
+        let is_more = events.len() > limit;
+        events.truncate(limit);
+        let next = events.last().filter(|_| is_more).map(|last| last.event.topic.clone());
+        let page = StickyPage { events, as_of: head, next };
         Box::pin(async move { Ok(page) })
     }
 
