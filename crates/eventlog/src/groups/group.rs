@@ -9,13 +9,14 @@
 //! 2. What is in `settling` is settled by a record that was handed to the log, in the order of the settlements.
 //! 3. `out + settling` stays within `in_flight_max`; `waiting` within [`WAITING_MAX`] and one in-flight bound more.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_event::{Filter, GroupName, GroupOptions, Seq, Settlement, Tag, Time};
 
 use super::durable::Durable;
+use super::live::{Live, Open};
 use super::record::{Dead, GroupId, Made, Retry, Revived, Settled, reason};
 
 /// The most events that wait for a further attempt before a group gets new ones; about 6 MiB of memory. A group whose
@@ -29,8 +30,8 @@ pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(366 * 24 * 60 *
 pub(crate) const SETTLED_PER_RECORD_MAX: usize = 1_024;
 
 /// From how many events on it's worth a record that they need no second look when the last member leaves; looking through
-/// 10,000 takes about 10 ms.
-pub(crate) const PASSED_RECORD_MIN: u64 = 10_000;
+/// 10,000 takes about 10 ms. The model has short logs.
+pub(crate) const PASSED_RECORD_MIN: u64 = if cfg!(test) { 4 } else { 10_000 };
 
 /// Which member, within one life of the process.
 pub(crate) type MemberId = u64;
@@ -52,31 +53,6 @@ pub(crate) struct Group {
     /// Retention freed events that this group may not have seen; a member is told once.
     pub(crate) overtaken: bool,
     members_made: MemberId,
-}
-
-/// What is under way in a group with members.
-#[derive(Default)]
-struct Live {
-    /// Every event up to here was looked at.
-    scanned: Seq,
-    open: BTreeMap<Seq, Open>,
-    /// What is out, by the end of its lease.
-    leases: BTreeSet<(Time, Seq)>,
-    /// What waits, by when it is due.
-    due: BTreeSet<(Time, Seq)>,
-    /// What is settled for good by a record that isn't on disk yet; it still takes up room, so that a slow disk slows
-    /// down the deliveries rather than filling the memory with records.
-    settling: BTreeSet<Seq>,
-    members: BTreeSet<MemberId>,
-}
-
-/// An unsettled event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Open {
-    /// Leased to a member, for this attempt.
-    Out { attempt: u32, member: MemberId, ends: Time },
-    /// Waits for the attempt after so many.
-    Waiting { made: u32, due: Time },
 }
 
 /// What a delivery ended with.
@@ -120,11 +96,7 @@ impl Group {
     pub(crate) fn leave(&mut self, member: MemberId, now: Time) -> Vec<Settled> {
         let Some(live) = &mut self.live else { return Vec::new() };
         live.members.remove(&member);
-        let held = live.open.iter().filter_map(|(seq, open)| match open {
-            Open::Out { member: holder, attempt, .. } if *holder == member => Some((*seq, *attempt)),
-            _ => None,
-        });
-        let held: Vec<_> = held.collect();
+        let held = live.held_by(member);
         let mut records = self.give_back(held, now, "its worker went away without an answer");
         records.extend(self.passed_record());
         self.rest();
@@ -144,9 +116,7 @@ impl Group {
     /// Ends the leases that are over: those events come again at once, and the attempt counts.
     pub(crate) fn expire(&mut self, now: Time) -> Vec<Settled> {
         let Some(live) = &self.live else { return Vec::new() };
-        let over = live.leases.iter().take_while(|(ends, _)| *ends <= now);
-        let over: Vec<_> = over.filter_map(|(_, seq)| Some((*seq, live.attempt_out(*seq)?))).collect();
-        self.give_back(over, now, "its worker gave no answer in time")
+        self.give_back(live.over(now), now, "its worker gave no answer in time")
     }
 
     fn give_back(&mut self, held: Vec<(Seq, u32)>, now: Time, why: &str) -> Vec<Settled> {
@@ -176,10 +146,8 @@ impl Group {
         if due > now || room == 0 {
             return None;
         }
-        live.due.remove(&(due, seq));
         let attempt = made.saturating_add(1);
-        live.open.insert(seq, Open::Out { attempt, member, ends });
-        live.leases.insert((ends, seq));
+        live.hand_out(seq, attempt, member, ends);
         Some(attempt)
     }
 
@@ -208,8 +176,7 @@ impl Group {
         if live.open.contains_key(&seq) || live.settling.contains(&seq) || self.durable.settled.contains(seq) {
             return false;
         }
-        live.open.insert(seq, Open::Out { attempt: 1, member, ends });
-        live.leases.insert((ends, seq));
+        live.hand_out(seq, 1, member, ends);
         true
     }
 
@@ -282,12 +249,10 @@ impl Group {
         let until = now.plus(self.lease());
         for tag in tags.iter().filter(|tag| self.is_out_to(**tag, member)).copied().collect::<Vec<_>>() {
             let Some(live) = &mut self.live else { return };
-            if let Some(Open::Out { ends, .. }) = live.open.get_mut(&tag.seq)
+            if let Some(Open::Out { ends, .. }) = live.open.get(&tag.seq)
                 && *ends > now
             {
-                live.leases.remove(&(*ends, tag.seq));
-                *ends = until;
-                live.leases.insert((until, tag.seq));
+                live.hand_out(tag.seq, tag.attempt, member, until);
             }
         }
     }
@@ -307,14 +272,7 @@ impl Group {
     pub(crate) fn fold(&mut self, record: &Settled) {
         self.durable.settle(record);
         if let Some(live) = &mut self.live {
-            for (first, last) in &record.done {
-                while let Some(&seq) = live.settling.range(first..=last).next() {
-                    live.settling.remove(&seq);
-                }
-            }
-            for dead in &record.dead {
-                live.settling.remove(&dead.seq);
-            }
+            live.settled(record);
         }
         self.folded();
     }
@@ -356,25 +314,15 @@ impl Group {
     /// What was looked through and needs no second look, beside what is durable; only the checkpoint asks for it.
     pub(crate) fn passed(&self) -> Vec<(Seq, Seq)> {
         let Some(live) = &self.live else { return Vec::new() };
-        let unsettled: BTreeSet<Seq> = live.open.keys().chain(&live.settling).copied().collect();
-        let mut first = self.durable.settled.low() + 1;
-        let mut passed = Vec::new();
-        for seq in unsettled.into_iter().filter(|seq| *seq >= first && *seq <= live.scanned).collect::<Vec<_>>() {
-            passed.push((first, seq - 1));
-            first = seq + 1;
-        }
-        passed.push((first, live.scanned));
-        passed.retain(|(first, last)| first <= last);
-        passed
+        // A dead letter that is being revived is written down before this, and must not be settled by it.
+        live.passed(self.durable.settled.low(), &self.reviving)
     }
 
     /// Everything up to here is settled or not wanted, as far as is known.
     pub(crate) fn low(&self) -> Seq {
         let Some(live) = &self.live else { return self.durable.low() };
-        let open = live.open.first_key_value().map(|(seq, _)| *seq);
-        let unsettled = [open, live.settling.first().copied()].into_iter().flatten().min();
         let looked_through = live.scanned.max(self.durable.settled.low());
-        unsettled.map_or(looked_through, |first| looked_through.min(first.saturating_sub(1)))
+        live.first_unsettled().map_or(looked_through, |first| looked_through.min(first.saturating_sub(1)))
     }
 
     /// Deliveries that are out, waiting retries and members.
@@ -497,30 +445,5 @@ impl Group {
             durable.retries.values().for_each(|retry| live.wait(*retry));
             live
         })
-    }
-}
-
-impl Live {
-    /// Puts an event among the waiting.
-    fn wait(&mut self, retry: Retry) {
-        self.take_back(retry.seq);
-        self.open.insert(retry.seq, Open::Waiting { made: retry.made, due: retry.due });
-        self.due.insert((retry.due, retry.seq));
-    }
-
-    /// Takes an event from where it is.
-    fn take_back(&mut self, seq: Seq) {
-        match self.open.remove(&seq) {
-            Some(Open::Out { ends, .. }) => self.leases.remove(&(ends, seq)),
-            Some(Open::Waiting { due, .. }) => self.due.remove(&(due, seq)),
-            None => false,
-        };
-    }
-
-    fn attempt_out(&self, seq: Seq) -> Option<u32> {
-        match self.open.get(&seq) {
-            Some(Open::Out { attempt, .. }) => Some(*attempt),
-            _ => None,
-        }
     }
 }

@@ -4,12 +4,13 @@
 //! ranges, the waiting retries and the dead letters are known one by one. What was never handed out is not known at
 //! all: it is what lies between the cursor and the log's head, so a backlog of millions costs nothing.
 //!
-//! In reading order: [`group`] is the state machine of one group, [`durable`] the part of it that the log's records
+//! In reading order: [`group`] is the state machine of one group, [`live`] what is under way in it, [`durable`] the part of it that the log's records
 //! ([`record`]) build, [`registry`] all groups of a log and their fold, [`member`] a worker's place, and this file the
 //! door for the engine.
 
 mod durable;
 mod group;
+mod live;
 mod member;
 mod ranges;
 mod record;

@@ -323,7 +323,13 @@ impl World {
         let Some(member) = self.members.remove(&who) else { return };
         let effect = self.end_leases(|holder, _| holder == member);
         let records = self.group.leave(member, Time(self.now));
-        self.hand(records, effect);
+        match records.last() {
+            // The last one gone has told what was looked through, in a record of its own; it changes nothing.
+            Some(Settled { retries, dead, .. }) if effect.is_empty() && retries.is_empty() && dead.is_empty() => {
+                self.handed.push((records.into_iter().map(GroupRecord::Settled).collect(), effect));
+            }
+            _ => self.hand(records, effect),
+        }
         self.rested();
     }
 
@@ -451,4 +457,21 @@ proptest! {
         }
         world.finish();
     }
+}
+
+/// The last member leaves behind what was looked through. A letter that is being revived at that moment lies within, and
+/// its revival stands before it in the log: it must not be settled again.
+#[test]
+fn a_revival_under_way_is_not_undone_by_the_last_member_that_leaves() {
+    let mut world = World::new(8);
+    world.run(Step::Append(vec![true, true, false, false, false, false, false, false]));
+    world.run(Step::Take { who: 0, max: 2 });
+    world.run(Step::Settle { who: 0, picks: vec![(0, 5)] });
+    world.run(Step::Take { who: 0, max: 1 });
+    world.run(Step::Commit(1));
+    world.run(Step::Revive { again: true, pick: 0 });
+    world.run(Step::Leave(0));
+    world.run(Step::Commit(9));
+    world.run(Step::Crash);
+    world.finish();
 }
