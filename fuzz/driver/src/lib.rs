@@ -7,6 +7,7 @@
 pub mod disk;
 pub mod events;
 pub mod frames;
+pub mod http;
 pub mod log;
 pub mod mutate;
 pub mod random;
@@ -30,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "ws_json", look: ws::json, seeds: ws::json_seeds, words: ws::JSON_WORDS },
     Target { name: "ws_handshake", look: ws::handshake, seeds: ws::handshake_seeds, words: ws::HANDSHAKE_WORDS },
     Target { name: "frames", look: frames::frames, seeds: frames::seeds, words: frames::WORDS },
+    Target { name: "http_framing", look: http::framing, seeds: http::seeds, words: http::WORDS },
     Target { name: "log_reader", look: log::reader, seeds: log::seeds, words: log::WORDS },
     Target { name: "filter", look: events::filter, seeds: events::filter_seeds, words: events::FILTER_WORDS },
     Target { name: "names", look: events::names, seeds: events::name_seeds, words: &[b"\0\0\0\x01", b":", b"/"] },

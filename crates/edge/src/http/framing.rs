@@ -8,7 +8,7 @@ use super::limits::Limits;
 
 /// Why a request's head is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Fault {
+pub enum Fault {
     /// Not HTTP at all, or not by its grammar.
     #[error("this is no HTTP/1.1 request")]
     Grammar,
@@ -25,7 +25,7 @@ pub(super) enum Fault {
 
 /// How the body that follows a head is bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Body {
+pub enum Body {
     /// So many bytes follow.
     Bytes(u64),
     /// Chunks follow (RFC 9112 section 7.1).
@@ -34,15 +34,15 @@ pub(super) enum Body {
 
 /// What was found at the beginning of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub struct Head {
     /// How many bytes it has, with its empty line.
-    pub(super) len: usize,
+    pub len: usize,
     /// What follows it.
-    pub(super) body: Body,
+    pub body: Body,
 }
 
 /// Reads a head; `None` when it isn't whole yet.
-pub(super) fn read_head(bytes: &[u8]) -> Result<Option<Head>, Fault> {
+pub fn read_head(bytes: &[u8]) -> Result<Option<Head>, Fault> {
     let mut headers = [httparse::EMPTY_HEADER; Limits::HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(bytes) {
@@ -93,7 +93,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 
 /// Follows the bytes of a connection from request to request.
 #[derive(Debug, Default)]
-pub(super) struct Framing {
+pub struct Framing {
     at: At,
 }
 
@@ -125,7 +125,7 @@ impl Framing {
     ///
     /// # Errors
     /// How many of these bytes lie before the head that must not be served, and what is wrong with it.
-    pub(super) fn follow(&mut self, bytes: &[u8]) -> Result<(), (usize, Fault)> {
+    pub fn follow(&mut self, bytes: &[u8]) -> Result<(), (usize, Fault)> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let before = bytes.len() - rest.len();

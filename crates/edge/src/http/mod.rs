@@ -10,7 +10,7 @@ mod connection;
 mod docs;
 mod escape;
 mod first;
-mod framing;
+pub mod framing;
 mod front;
 mod handover;
 mod health;
