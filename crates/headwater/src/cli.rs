@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::{bench, publish, send, watch};
+use crate::{bench, log, publish, send, watch};
 
 /// A real-time event hub: events come in over frames, HTTP or WebSocket, are on disk before they are acknowledged, and
 /// go out live to everyone who watches.
@@ -38,6 +38,8 @@ pub enum Command {
     Pub(publish::PubArgs),
     /// Watch what is published
     Sub(watch::SubArgs),
+    /// Look into the log, with the hub running or not
+    Log(log::LogArgs),
     /// Check the settings and print each with its value
     Check(CheckArgs),
     /// Send a file's lines over the frame protocol, each acknowledged when it is on disk

@@ -7,6 +7,7 @@ mod config;
 mod console;
 mod exit;
 mod listening;
+mod log;
 mod open_files;
 mod publish;
 mod send;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Pub(args) => publish::run(args),
         Command::Sub(args) => watch::run(args),
+        Command::Log(args) => log::run(args),
         Command::Check(args) => config::check::run(&args),
         Command::Send(args) => send::run(args),
         Command::Bench(args) => bench::run(args),

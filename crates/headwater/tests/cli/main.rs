@@ -1,6 +1,7 @@
 //! The program as the one who types sees it: start and end, exit codes, settings, and each command in a pipe.
 
 mod commands;
+mod log;
 mod program;
 mod pub_sub;
 mod settings;
