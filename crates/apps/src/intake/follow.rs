@@ -123,8 +123,8 @@ impl Follower {
                     self.board().note(&page);
                     self.news.send_modify(|news| *news += 1);
                 }
-                Ok(None) => return history.position(),
-                Err(refusal) => return self.after_trouble(history.position(), &refusal.into()),
+                Ok(None) => return place(&history),
+                Err(refusal) => return self.after_trouble(place(&history), &refusal.into()),
             }
         }
     }
@@ -164,7 +164,7 @@ impl Follower {
                     true
                 }
             };
-            self.counted(history.position(), *up_to, is_done);
+            self.counted(place(history), *up_to, is_done);
             if is_done {
                 *past = None;
             }
@@ -191,4 +191,9 @@ impl Follower {
             *part = (at, up_to);
         }
     }
+}
+
+/// How far a reading has given what there is. It may have read further, beyond its end, and kept that to itself.
+fn place(history: &History) -> Position {
+    history.position().min(history.end())
 }

@@ -155,6 +155,19 @@ async fn counts_hold_what_came_before_anybody_looked_and_what_comes_after() {
     assert_eq!((first["messages"].as_u64(), first["last_number"].as_u64()), (Some(3), Some(3)));
 }
 
+/// A reading ends at a place of the log, and a page of it reaches beyond: what lay there was once passed over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_message_is_counted_while_they_pour_in() {
+    let app = App::start();
+    let mut live = app.live().await;
+    for batch in 0..200 {
+        app.send(1, batch * 50 + 1, &["x"; 50]).await;
+        tokio::task::yield_now().await;
+    }
+    let all = |summary: &Value| summary["messages"] == 10_000 && summary["uncounted"] == 0;
+    live.summary_with(all).await;
+}
+
 #[tokio::test]
 async fn counting_ends_when_nobody_looks_and_goes_on_where_it_was() {
     tokio::time::pause();

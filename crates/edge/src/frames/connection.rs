@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
 use headwater_event::{Principal, ProducerId, Topic};
@@ -12,6 +12,8 @@ use headwater_hub::Hub;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, Sleep, sleep, timeout};
+
+use crate::accept::Stopping;
 
 use super::decode::{Item, Messages, take_hello};
 use super::ledger::{ANSWERS_LEN_MAX, Ledger};
@@ -42,11 +44,12 @@ pub struct Front {
     pub seats: Arc<Seats>,
 }
 
-/// Serves one connection to its end; `draining` resolves when the program is about to stop.
+/// Serves one connection to its end. When the program is about to stop, no more is read, what was read is answered, and
+/// the connection is closed.
 ///
 /// # Errors
 /// When the socket fails. Nobody needs to act on it: the client comes back and learns from WELCOME where it stands.
-pub async fn serve(mut stream: TcpStream, front: &Front, draining: impl Future<Output = ()> + Send) -> io::Result<()> {
+pub async fn serve(mut stream: TcpStream, front: &Front, stopping: Stopping) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = BytesMut::new();
     let hello = match timeout(front.settings.hello_timeout, read_hello(&mut stream, &mut buffer)).await {
@@ -69,7 +72,7 @@ pub async fn serve(mut stream: TcpStream, front: &Front, draining: impl Future<O
     let welcome = Welcome { status: 0, payload_max: payload_max(front), last_seq: last };
     let ledger = Ledger::new(front.hub.clone(), who, hello.client, topic_of(hello.client), last);
     let mut connection = Connection::new(stream, front, buffer, ledger, welcome);
-    connection.talk(&claim, draining).await?;
+    connection.talk(&claim, stopping).await?;
     linger(connection.stream).await
 }
 
@@ -164,16 +167,32 @@ impl<'a> Connection<'a> {
     }
 
     /// Until the client has said all and has all its answers, or leaves, or is silent for too long, or has to leave.
-    async fn talk(&mut self, claim: &Claim, draining: impl Future<Output = ()> + Send) -> io::Result<()> {
+    async fn talk(&mut self, claim: &Claim, stopping: Stopping) -> io::Result<()> {
+        let mut requested = stopping.clone();
+        let mut stop = pin!(requested.requested());
         let mut superseded = pin!(claim.superseded());
-        let mut draining = pin!(draining);
         let mut idle = pin!(sleep(self.settings.idle_timeout));
+        let mut watched_by: Option<Waker> = None;
         poll_fn(|cx| {
-            self.work(cx)?;
+            let has_worked = self.work(cx)?;
+            if self.is_over() {
+                return Poll::Ready(Ok(()));
+            }
+            // The three seldom things know this task's waker from the first time on. To ask them again for each message
+            // would cost a tenth of it; whoever was woken for nothing else asks them, and a glance tells the rest.
+            let nothing_else = has_worked
+                && watched_by.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+                && !claim.is_superseded()
+                && !stopping.is_requested()
+                && self.active_at < idle.deadline();
+            if nothing_else {
+                return Poll::Pending;
+            }
+            watched_by = Some(cx.waker().clone());
             if superseded.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Ok(()));
             }
-            if self.reading && draining.as_mut().poll(cx).is_ready() {
+            if self.reading && stop.as_mut().poll(cx).is_ready() {
                 self.reading = false;
             }
             if self.is_over() || self.is_idle(idle.as_mut(), cx) {
@@ -184,33 +203,42 @@ impl<'a> Connection<'a> {
         .await
     }
 
-    /// Answers, writes and reads as long as any of it goes on.
-    fn work(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    /// Answers, writes and reads as long as any of it goes on; gives whether any did.
+    fn work(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let mut has_worked = false;
         loop {
             self.ledger.settle(cx, &mut self.out);
-            self.write(cx)?;
-            if !self.read(cx)? {
-                return Ok(());
+            let has_written = self.write(cx)?;
+            let has_read = self.read(cx)?;
+            has_worked |= has_written || has_read;
+            if !has_read {
+                break;
             }
         }
+        if has_worked {
+            self.active_at = Instant::now();
+        }
+        Ok(has_worked)
     }
 
     fn is_over(&self) -> bool {
         !self.reading && self.ledger.owed_events() == 0 && self.out.is_empty()
     }
 
-    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    /// Writes what can be written now; gives whether anything was.
+    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let mut has_written = false;
         while self.out_at < self.out.len() {
             // `write` keeps no state between polls: to drop it while it waits loses nothing.
             let Poll::Ready(written) = pin!(self.stream.write(&self.out[self.out_at..])).poll(cx) else { break };
             self.out_at += written?;
-            self.active_at = Instant::now();
+            has_written = true;
         }
         if self.out_at == self.out.len() {
             self.out.clear();
             self.out_at = 0;
         }
-        Ok(())
+        Ok(has_written)
     }
 
     /// One read and all that follows from it. False when there is nothing to read now, or no room for it.
@@ -225,7 +253,6 @@ impl<'a> Connection<'a> {
             self.reading = false;
             return Ok(false);
         }
-        self.active_at = Instant::now();
         self.fit_read_len(len);
         self.take_messages();
         Ok(true)

@@ -113,7 +113,7 @@ impl Ledger {
         if seq > self.last.saturating_add(1) {
             return Some(Code::OutOfOrder);
         }
-        let len = len + self.topic.as_str().len();
+        let len = len + self.topic.text().as_bytes().len();
         if room.events == 0 || room.bytes < len {
             // Nothing more of this chunk, even if something smaller would fit: what follows would be out of order.
             room.events = 0;

@@ -9,11 +9,9 @@ mod connection;
 mod ledger;
 mod seats;
 
-use std::io;
 use std::sync::Arc;
 
 use headwater_hub::Hub;
-use tokio::net::TcpStream;
 
 use crate::accept::{Connection, Listener, Stopping};
 
@@ -24,29 +22,15 @@ pub use settings::FrameSettings;
 /// Serves every connection of this listener until the end is requested; then no more is read, what was read is answered,
 /// and the connections are closed. Gives how many had not ended in time.
 pub async fn serve(listener: Listener, hub: Arc<Hub>, settings: FrameSettings, stopping: Stopping) -> usize {
-    let frames = Frames::new(hub, settings);
-    let serve = |Connection { stream, peer, mut stopping }| {
-        let frames = frames.clone();
+    let front = Arc::new(Front { hub, settings: settings.sane(), seats: Arc::new(Seats::default()) });
+    let serve = |Connection { stream, peer, stopping }| {
+        let front = Arc::clone(&front);
         async move {
-            if let Err(error) = frames.connection(stream, stopping.requested()).await {
+            if let Err(error) = connection::serve(stream, &front, stopping).await {
                 // Nobody needs to act on it: the client comes back and learns from WELCOME where it stands.
                 tracing::debug!(%peer, %error, "connection lost");
             }
         }
     };
     listener.run(stopping, serve).await
-}
-
-/// The frame edge: what all its connections share.
-#[derive(Clone)]
-struct Frames(Arc<Front>);
-
-impl Frames {
-    fn new(hub: Arc<Hub>, settings: FrameSettings) -> Self {
-        Self(Arc::new(Front { hub, settings: settings.sane(), seats: Arc::new(Seats::default()) }))
-    }
-
-    async fn connection(&self, stream: TcpStream, draining: impl Future<Output = ()> + Send) -> io::Result<()> {
-        connection::serve(stream, &self.0, draining).await
-    }
 }

@@ -53,7 +53,12 @@ impl Claim {
     /// Waits until the one before has left. False when a newer one has come meanwhile: then this one leaves.
     pub async fn sit(&mut self) -> bool {
         self.turn = Some(self.seat.turn.clone().lock_owned().await);
-        *self.newest.borrow() == self.ticket
+        !self.is_superseded()
+    }
+
+    /// Whether a newer connection wants the seat.
+    pub fn is_superseded(&self) -> bool {
+        *self.newest.borrow() != self.ticket
     }
 
     /// Resolves when a newer connection wants the seat.

@@ -21,7 +21,7 @@ function sender(message) {
 
 const hueOf = client => [...client].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 360, 7);
 const timeOf = time => new Date(time).toLocaleTimeString([], { hour12: false }) + time.slice(19, 23);
-const bytesOf = count => count < 1000 ? `${count} B` : `${compact.format(count)}B`.replace('K', 'k');
+const bytesOf = count => count < 1000 ? `${count} B` : `${compact.format(count).replace(/[KMBT]/, unit => ` ${{ K: 'k', B: 'G' }[unit] ?? unit}`)}B`;
 
 function agoOf(time) {
   const seconds = Math.max(0, Math.round((Date.now() - new Date(time)) / 1000));
@@ -52,10 +52,15 @@ function useLive() {
       .catch(() => {});
     source.onopen = () => { setState('live'); latest(); };
     source.onerror = () => setState(source.readyState === EventSource.CLOSED ? 'closed' : 'reconnecting');
-    source.addEventListener('summary', event => setSummary(JSON.parse(event.data)));
+    let skippedAt = 0;
+    source.addEventListener('summary', event => {
+      setSummary(JSON.parse(event.data));
+      if (Date.now() - skippedAt > 1500) setSample(sample => sample.now ? { ...sample, now: 0 } : sample);
+    });
     source.addEventListener('messages', event => {
       const { messages, skipped } = JSON.parse(event.data);
       setRows(rows => merged(rows, messages));
+      if (skipped) skippedAt = Date.now();
       setSample(sample => ({
         shown: sample.shown + messages.length,
         skipped: sample.skipped + skipped,
