@@ -11,6 +11,8 @@ mod given;
 mod groups;
 mod latest;
 mod leases;
+#[cfg(test)]
+mod nothing;
 mod numbers;
 mod settle;
 mod tail;

@@ -183,6 +183,8 @@ pub struct GroupStat {
     pub waiting_retry: usize,
     /// Dead letters kept.
     pub dead: usize,
+    /// Dead letters that were forgotten because there were too many; their events are still in the log.
+    pub dead_forgotten: u64,
     /// Members that are joined.
     pub members: usize,
 }

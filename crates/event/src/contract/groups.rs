@@ -34,7 +34,7 @@ async fn join_as(bus: &dyn Bus, name: &str, options: GroupOptions) -> Box<dyn cr
     soon(bus.join(&group(name), options)).await.expect("joined")
 }
 
-async fn a_group_begins_where_it_was_told_to(harness: Box<dyn Harness>) {
+async fn a_group_begins_where_it_was_told_to(mut harness: Box<dyn Harness>) {
     let bus = harness.bus();
     let before = bus.append((0..5).map(|at| event("g/x", &at.to_string())).collect());
     let at = |start| GroupOptions { start, ..options(&*harness) };
@@ -47,6 +47,15 @@ async fn a_group_begins_where_it_was_told_to(harness: Box<dyn Harness>) {
     assert_eq!(next_tags(&mut *now, 1).await, [(6, 1)]);
     assert_eq!(next_tags(&mut *after, 3).await, [(4, 1), (5, 1), (6, 1)]);
     assert_eq!(next_tags(&mut *oldest, 6).await, (1..=6).map(|seq| (seq, 1)).collect::<Vec<_>>());
+    [now, oldest, after].into_iter().for_each(std::mem::forget);
+    drop(bus);
+    harness.crash().await;
+    let bus = harness.bus();
+    for (name, first) in [("now", 6), ("oldest", 1), ("after", 4)] {
+        // Where it begins was said when it was made.
+        let mut member = join_as(&*bus, name, GroupOptions { start: Start::Now, ..options(&*harness) }).await;
+        assert_eq!(next_tags(&mut *member, 1).await[0].0, first, "{name} after a crash");
+    }
 }
 
 async fn a_start_that_the_log_does_not_have_is_refused(harness: Box<dyn Harness>) {

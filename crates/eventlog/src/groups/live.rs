@@ -96,7 +96,7 @@ impl Live {
     /// The ranges from `low` to what was looked through without what is unsettled, or `kept` out of them.
     pub(crate) fn passed(&self, low: Seq, kept: &BTreeSet<Seq>) -> Vec<(Seq, Seq)> {
         let unsettled: BTreeSet<Seq> = self.open.keys().chain(&self.settling).chain(kept).copied().collect();
-        let mut first = low + 1;
+        let mut first = low.saturating_add(1);
         let mut passed = Vec::new();
         for seq in unsettled.range(first..).take_while(|seq| **seq <= self.scanned) {
             passed.push((first, seq - 1));

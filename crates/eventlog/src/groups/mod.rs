@@ -149,6 +149,7 @@ impl Groups {
             in_flight,
             waiting_retry,
             dead: group.durable.dead.len(),
+            dead_forgotten: group.durable.dead_forgotten,
             members,
         }
     }

@@ -276,7 +276,11 @@ fn micros(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::derived::Derived;
+    use crate::groups::registry::{Fold, Shared};
 
     fn samples() -> Vec<GroupRecord> {
         let filters = vec!["a/+".parse().unwrap(), "b/#".parse().unwrap()];
@@ -338,5 +342,31 @@ mod tests {
         let kept = reason("ü".repeat(WHY_LEN_MAX) + "x");
         assert_eq!(kept.len(), WHY_LEN_MAX);
         assert_eq!(reason(format!("x{}", "ü".repeat(WHY_LEN_MAX))).len(), WHY_LEN_MAX - 1);
+    }
+
+    proptest! {
+        /// Whatever stands in the file: it's refused, or folded and saved and loaded again.
+        #[test]
+        fn hostile_bytes_are_refused_or_folded(
+            which in 0_usize..4,
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+            tail in prop::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let mut bytes = samples()[which].encode();
+            for (at, byte) in changes {
+                *at.get_mut(&mut bytes) = byte;
+            }
+            bytes.extend(tail);
+            let mut fold = Fold(std::sync::Arc::new(Shared::default()));
+            for record in samples().iter().map(GroupRecord::encode).chain([bytes.clone()]) {
+                fold.fold(&record, 5, Time(0));
+            }
+            fold.freed(3);
+            let mut saved = Vec::new();
+            fold.save(&mut saved);
+            let mut again = Fold(std::sync::Arc::new(Shared::default()));
+            prop_assert!(again.load(&saved).is_ok());
+            prop_assert!(again.load(&bytes).is_err() || bytes.len() < 4);
+        }
     }
 }
