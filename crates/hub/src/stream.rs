@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use headwater_event::Principal;
@@ -23,7 +23,14 @@ pub struct WatchStream {
 /// Takes one write at a time, so it holds at most what the hub writes at once.
 #[derive(Default)]
 struct Hand {
-    held: Mutex<Option<Bytes>>,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    bytes: Option<Bytes>,
+    /// Who waits for bytes: a shard that writes into the hand wakes nobody else.
+    waker: Option<Waker>,
 }
 
 impl WatchStream {
@@ -56,10 +63,14 @@ impl WatchStream {
                 self.closed = Some(closed);
             }
         }
-        match (self.hand.lock().take(), &self.closed) {
+        let mut held = self.hand.lock();
+        match (held.bytes.take(), &self.closed) {
             (Some(bytes), _) => Poll::Ready(Some(bytes)),
             (None, Some(_)) => Poll::Ready(None),
-            (None, None) => Poll::Pending,
+            (None, None) => {
+                held.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
         }
     }
 
@@ -83,12 +94,12 @@ impl Drop for WatchStream {
 }
 
 impl Hand {
-    fn lock(&self) -> MutexGuard<'_, Option<Bytes>> {
+    fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_empty(&self) -> bool {
-        self.lock().is_none()
+        self.lock().bytes.is_none()
     }
 }
 
@@ -97,7 +108,7 @@ struct HandSink(Arc<Hand>);
 impl Sink for HandSink {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut held = self.0.lock();
-        if held.is_some() {
+        if held.bytes.is_some() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let mut bytes = Vec::with_capacity(slices.iter().map(|slice| slice.len()).sum());
@@ -105,7 +116,10 @@ impl Sink for HandSink {
             bytes.extend_from_slice(slice);
         }
         let len = bytes.len();
-        *held = Some(bytes.into());
+        held.bytes = Some(bytes.into());
+        if let Some(waker) = held.waker.take() {
+            waker.wake();
+        }
         Ok(len)
     }
 }

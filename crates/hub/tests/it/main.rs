@@ -6,6 +6,10 @@
 mod bus;
 mod support;
 
+mod beats;
+mod bounded;
+mod catch_up;
 mod one_gate;
+mod overload_is_refused_not_suffered;
 mod random;
 mod sticky_first;

@@ -1,17 +1,87 @@
 //! A newcomer gets the latest state of each topic first, then every later change, without gap or repeat.
 
+use std::collections::BTreeMap;
+
 use headwater_hub::*;
 
-use crate::bus::VecBus;
 use crate::support::*;
+
+fn states(text: &str) -> Watch {
+    Watch { sticky: true, ..watch(text) }
+}
 
 #[tokio::test]
 async fn a_watcher_who_comes_late_sees_the_latest_state_first() {
-    let hub = Hub::start(VecBus::new(), Settings::default());
-    publish(&hub, vec![sticky("slot/9", "free"), sticky("slot/9", "taken"), publication("slot/8", "no state")]).await;
-    let watch = Watch { sticky: true, ..watch("slot/+") };
-    let mut stream = hub.stream(&headwater_event::Principal::anonymous(), watch).await.unwrap();
-    assert_eq!(lines(&mut stream, 2).await, ["state 2 slot/9 taken", "states 7:3"]);
-    publish(&hub, vec![sticky("slot/9", "free again")]).await;
-    assert_eq!(lines(&mut stream, 1).await, ["event 4 slot/9 free again"]);
+    let house = house(Settings::default());
+    let hub = &house.hub;
+    publish(hub, vec![sticky("slot/9", "free"), sticky("slot/9", "taken"), publication("slot/8", "no state")]).await;
+    let mut stream = hub.stream(&anyone(), states("slot/+")).await.unwrap();
+    let seen = lines(&mut stream, 2).await;
+    assert_eq!(seen, ["state 2 slot/9 taken".to_owned(), format!("states {}", hub.head())]);
+    publish(hub, vec![sticky("slot/9", "free again"), sticky("other/1", "not wanted"), sticky("slot/9", "")]).await;
+    assert_eq!(lines(&mut stream, 2).await, ["event 4 slot/9 free again", "event 6 slot/9 "]);
+}
+
+#[tokio::test]
+async fn a_state_that_was_ended_is_not_told() {
+    let house = house(Settings::default());
+    publish(&house.hub, vec![sticky("a", "x"), sticky("b", "y"), sticky("a", "")]).await;
+    let mut stream = house.hub.stream(&anyone(), states("#")).await.unwrap();
+    assert_eq!(lines(&mut stream, 2).await[0], "state 2 b y");
+}
+
+#[tokio::test]
+async fn states_and_a_past_position_do_not_go_together() {
+    let house = house(Settings::default());
+    let watch = Watch { from: From::Oldest, ..states("#") };
+    let refused = house.hub.stream(&anyone(), watch).await.err().unwrap();
+    assert!(matches!(refused, WatchError::Refusal(headwater_event::Refusal::Malformed(_))), "{refused:?}");
+}
+
+/// More states than a page has, a socket that takes a few bytes at a time, and changes at every moment between: each
+/// topic is told as a state once, its changes after that in order, nothing twice, and nothing is missing.
+#[tokio::test]
+async fn changes_while_the_states_are_told_come_once_and_in_order() {
+    const TOPICS: usize = 150;
+    let house = house(small_rings(600));
+    let hub = &house.hub;
+    let name = |at: usize| format!("t/{at:03}");
+    publish(hub, (0..TOPICS).map(|at| sticky(&name(at), "first")).collect()).await;
+    let socket = Socket::stalled();
+    let (outlet, _task) = connect(hub, &socket);
+    outlet.watch(states("t/#")).await.unwrap();
+    let mut latest = BTreeMap::new();
+    for step in 0..400 {
+        let at = step * 37 % TOPICS;
+        let receipts = publish(hub, vec![sticky(&name(at), "changed")]).await;
+        latest.insert(name(at), receipts.get(0).position.seq);
+        socket.allow(17);
+    }
+    socket.allow(usize::MAX);
+    let last = format!("event {} ", hub.head().seq);
+    until("the last change is told", || socket.text().contains(&last)).await;
+
+    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+    let mut ended = false;
+    for line in socket.lines() {
+        let words: Vec<_> = line.split(' ').collect();
+        match words[0] {
+            "states" => ended = true,
+            "state" => {
+                assert!(!ended, "{line} after the end of the states");
+                assert_eq!(seen.insert(words[2].into(), words[1].parse().unwrap()), None, "twice: {line}");
+            }
+            _ => {
+                assert!(ended, "{line} before the end of the states");
+                let before = seen.insert(words[2].into(), words[1].parse().unwrap()).unwrap();
+                assert!(before < words[1].parse().unwrap(), "{line} came after {before}");
+            }
+        }
+    }
+    assert_eq!(seen.len(), TOPICS);
+    assert!(latest.iter().all(|(topic, seq)| seen[topic] == *seq));
+    // Every change after the first look at the states was told, as a state or as an event.
+    let told = socket.lines().len() - 1;
+    let not_told_as_superseded = TOPICS + 400 - told;
+    assert!(not_told_as_superseded < 400, "{told} frames");
 }

@@ -5,7 +5,29 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use headwater_event::*;
+use headwater_eventlog::{EventLog, OpenOptions};
 use headwater_hub::*;
+
+/// A hub over a real log in a folder of its own, which lives as long as this.
+pub struct House {
+    pub hub: Arc<Hub>,
+    _folder: tempfile::TempDir,
+}
+
+pub fn house(settings: Settings) -> House {
+    let folder = tempfile::tempdir().unwrap();
+    let log = EventLog::open(OpenOptions::new(folder.path())).unwrap();
+    House { hub: Hub::start(Arc::new(log), settings), _folder: folder }
+}
+
+/// A hub whose rings keep so few bytes.
+pub fn small_rings(bytes: usize) -> Settings {
+    Settings { fanout: FanoutSettings { ring_bytes_max: bytes, ..FanoutSettings::default() }, ..Settings::default() }
+}
+
+pub fn anyone() -> Principal {
+    Principal::anonymous()
+}
 
 pub fn topic(text: &str) -> Topic {
     Topic::new(text).unwrap()
@@ -96,7 +118,6 @@ pub struct Socket(Arc<Mutex<SocketState>>);
 struct SocketState {
     taken: Vec<u8>,
     room: usize,
-    writes: usize,
     refused: usize,
     waker: Option<Waker>,
 }
@@ -142,10 +163,6 @@ impl Socket {
         self.text().lines().map(str::to_owned).collect()
     }
 
-    pub fn writes(&self) -> usize {
-        self.0.lock().unwrap().writes
-    }
-
     /// How often it was asked in vain.
     pub fn refused(&self) -> usize {
         self.0.lock().unwrap().refused
@@ -168,7 +185,6 @@ impl Sink for Socket {
             state.refused += 1;
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        state.writes += 1;
         let before = state.taken.len();
         for slice in slices {
             let some = slice.len().min(state.room);
@@ -179,6 +195,13 @@ impl Sink for Socket {
     }
 }
 
+/// An outlet over a socket, driven by a task.
+pub fn connect(hub: &Arc<Hub>, socket: &Socket) -> (Arc<Outlet>, tokio::task::JoinHandle<Closed>) {
+    let outlet = hub.outlet(anyone(), Box::new(socket.clone()), OutletSettings::default());
+    let task = drive(&outlet, socket);
+    (outlet, task)
+}
+
 /// Drives an outlet as its connection's task would; gives why it ended.
 pub fn drive(outlet: &Arc<Outlet>, socket: &Socket) -> tokio::task::JoinHandle<Closed> {
     let (outlet, socket) = (Arc::clone(outlet), socket.clone());
@@ -187,11 +210,11 @@ pub fn drive(outlet: &Arc<Outlet>, socket: &Socket) -> tokio::task::JoinHandle<C
 
 /// Gives way to the other tasks until something holds; the test fails rather than hang.
 pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..100_000 {
-        if holds() {
-            return;
-        }
+    /// The log has threads of its own, so turns are counted in time too; far beyond what anything here takes.
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+    let since = std::time::Instant::now();
+    while !holds() {
+        assert!(since.elapsed() < PATIENCE, "never: {what}");
         tokio::task::yield_now().await;
     }
-    panic!("never: {what}");
 }
