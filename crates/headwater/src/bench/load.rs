@@ -235,7 +235,7 @@ impl<'a> Worker<'a> {
     fn end_phase(&mut self) {
         for at in 0..self.senders.len() {
             if let Some(interval) = self.interval(self.phase) {
-                let due = self.due(at, interval, self.bounds[self.phase + 1]);
+                let due = self.due(at, interval, u64::MAX);
                 let unsent = due.saturating_sub(self.senders[at].taken);
                 self.tallies[self.phase].unsent += unsent;
                 self.tallies[self.phase].offered += unsent;
@@ -250,8 +250,10 @@ impl<'a> Worker<'a> {
         Some(self.load.connections as f64 * 1e9 / rate)
     }
 
-    /// How many events are due on a connection by now. The connections take turns: each begins a bit after the last.
+    /// How many events are due on a connection by now. The connections take turns: each begins a bit after the last. What
+    /// would be due at the very end of a phase belongs to the next.
     fn due(&self, at: usize, interval: f64, now: u64) -> u64 {
+        let now = now.min(self.bounds[self.phase + 1].saturating_sub(1));
         let elapsed = now.saturating_sub(self.bounds[self.phase]) as f64 - self.offset(at, interval);
         if elapsed < 0.0 { 0 } else { (elapsed / interval) as u64 + 1 }
     }

@@ -43,7 +43,7 @@ pub fn all_in(bytes: &[u8], mut told: impl FnMut(Told)) -> usize {
                 told(Told::Event(mark));
                 at = begin + MARK_LEN;
             }
-            None => at = begin + SIGN.len(),
+            None => at = begin + 1,
         }
     }
     if bytes.last() == Some(&SIGN[0]) && bytes.len() > at { bytes.len() - 1 } else { bytes.len() }

@@ -1,5 +1,6 @@
 //! The program as the one who types sees it: start and end, exit codes, settings, and each command in a pipe.
 
+mod bench;
 mod commands;
 mod log;
 mod program;
