@@ -1,5 +1,7 @@
 //! The program as the one who types sees it: start and end, exit codes, settings, and each command in a pipe.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod bench;
 mod commands;
 mod log;
