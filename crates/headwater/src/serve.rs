@@ -23,6 +23,9 @@ use crate::listening::Listening;
 use crate::open_files;
 use crate::signals::Signals;
 
+/// How many reads of the log may wait for the disk at once: more would only wait there instead, and each is a thread.
+const READERS_MAX: usize = 64;
+
 /// Runs the hub until a signal ends it.
 ///
 /// # Errors
@@ -32,8 +35,15 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let loaded = loaded.map_err(|faults| exit::Usage(faults.to_string()))?;
     tell_on_stderr(&loaded.config);
     open_files::raise_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(&loaded, args))
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(READERS_MAX)
+        .build()
+        .context("can't start the runtime")?;
+    let done = runtime.block_on(serve(&loaded, args));
+    // The log is closed: whoever still waits for something waits in vain, and must not hold up the end.
+    runtime.shutdown_background();
+    done
 }
 
 async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
