@@ -73,6 +73,8 @@ pub async fn serve(mut stream: TcpStream, front: &Front, stopping: Stopping) -> 
     let ledger = Ledger::new(front.hub.clone(), who, hello.client, topic_of(hello.client), last);
     let mut connection = Connection::new(stream, front, buffer, ledger, welcome);
     connection.talk(&claim, stopping).await?;
+    // Nothing more is handed in: whoever takes over needn't wait until the client has read its last answers.
+    drop(claim);
     linger(connection.stream).await
 }
 

@@ -7,5 +7,6 @@ mod commands;
 mod log;
 mod program;
 mod pub_sub;
+mod send;
 mod settings;
 mod start_and_stop;
