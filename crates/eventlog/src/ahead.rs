@@ -12,10 +12,9 @@ use crate::disk::DiskFile;
 /// What a new file begins with: enough for the first seconds, and written in a few milliseconds.
 pub(crate) const AHEAD_START: u64 = 1 << 20;
 
-/// The least and the most that is kept ahead. 64 MiB last 200 ms at 300 MB/s; a file is never doubled by zeros, as no
-/// more than its own length is kept ahead.
+/// What is kept ahead at least, unless the options say less. Beyond this it's the file's own length, up to what the
+/// options say, so that zeros never more than double a file.
 const AHEAD_MIN: u64 = 4 << 20;
-const AHEAD_MAX: u64 = 64 << 20;
 
 /// One write of zeros, during which the writer may have to wait if it comes to just this place: some 50 us.
 const PIECE: usize = 256 << 10;
@@ -38,17 +37,20 @@ pub(crate) struct Ahead {
     /// Up to here zeros are on disk; the writer looks at this alone while it stays before it.
     ready: AtomicU64,
     asleep: AtomicBool,
+    /// The most that is kept ahead.
+    max: u64,
 }
 
 impl Ahead {
     /// For a file that is on disk up to its length, and full of zeros from `end` on.
-    pub(crate) const fn new(end: u64, len: u64) -> Self {
+    pub(crate) const fn new(end: u64, len: u64, max: u64) -> Self {
         let filled = if len > end { len } else { end };
         Self {
             state: Mutex::new(State { filled, end, stop: false }),
             wanted: Condvar::new(),
             ready: AtomicU64::new(filled),
             asleep: AtomicBool::new(false),
+            max,
         }
     }
 
@@ -65,7 +67,7 @@ impl Ahead {
     /// The writer has written up to `end`: wakes the thread when there's little left.
     pub(crate) fn after_write(&self, end: u64) {
         let left = self.ready.load(Ordering::Acquire).saturating_sub(end);
-        if left < target(end) / 2 && self.asleep.swap(false, Ordering::AcqRel) {
+        if left < self.target(end) / 2 && self.asleep.swap(false, Ordering::AcqRel) {
             self.state.lock().unwrap_or_else(PoisonError::into_inner).end = end;
             self.wanted.notify_one();
         }
@@ -102,7 +104,7 @@ impl Ahead {
             if state.stop {
                 return None;
             }
-            if state.end != seen_end && state.filled < state.end + target(state.end) {
+            if state.end != seen_end && state.filled < state.end + self.target(state.end) {
                 return Some(state.end);
             }
             self.asleep.store(true, Ordering::Release);
@@ -110,17 +112,28 @@ impl Ahead {
         }
     }
 
+    fn target(&self, end: u64) -> u64 {
+        end.max(AHEAD_MIN).min(self.max)
+    }
+
+    /// Writes and syncs what is missing, on this thread.
+    pub(crate) fn fill_now(&self, file: &dyn DiskFile, end: u64) -> io::Result<()> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).end = end;
+        let piece = usize::try_from(self.max).unwrap_or(PIECE).min(PIECE);
+        self.fill(file, &vec![0; piece])
+    }
+
     fn fill(&self, file: &dyn DiskFile, zeros: &[u8]) -> io::Result<()> {
         loop {
             let mut filled = 0;
             for _ in 0..PIECES_A_SYNC {
                 let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                if state.stop || state.filled >= state.end + target(state.end) {
+                if state.stop || state.filled >= state.end + self.target(state.end) {
                     break;
                 }
                 // Under the lock, so that the writer can't come to this place meanwhile.
                 file.write_at(state.filled, zeros)?;
-                state.filled += PIECE as u64;
+                state.filled += zeros.len() as u64;
                 filled = state.filled;
             }
             if filled == 0 {
@@ -130,8 +143,4 @@ impl Ahead {
             self.ready.fetch_max(filled, Ordering::AcqRel);
         }
     }
-}
-
-fn target(end: u64) -> u64 {
-    end.clamp(AHEAD_MIN, AHEAD_MAX)
 }

@@ -11,9 +11,10 @@ use tokio::sync::{oneshot, watch};
 use crate::ahead::Ahead;
 use crate::derived::Derived;
 use crate::disk::{Disk, DiskFile};
-use crate::header::Identity;
+use crate::header::{Head, Identity};
 use crate::intake::{Intake, Waiter, give_up};
 use crate::keeper::Keeper;
+use crate::retention::Bounds;
 use crate::tail::LogTail;
 use crate::view::View;
 
@@ -37,6 +38,10 @@ pub(crate) struct Core {
     /// Held while a checkpoint is taken.
     pub checkpointing: Mutex<()>,
     pub keeper: Keeper,
+    pub bounds: Bounds,
+    /// Held while the head is freed.
+    pub freeing: Mutex<()>,
+    pub head_note: Mutex<Head>,
     pub ahead: Arc<Ahead>,
     /// The last durable event, for those who wait for the next.
     pub head: watch::Sender<Seq>,
@@ -165,6 +170,10 @@ impl Core {
 
     /// Commits what was just placed on this thread if its appender is alone, and leaves it to the writer otherwise.
     fn commit_or_wait(self: &Arc<Self>, mut intake: MutexGuard<'_, Intake>) -> Later<'static, Result<(), BusError>> {
+        // A wait for what was appended before, when all of that is durable.
+        if !intake.committing && !intake.has_work() {
+            return Box::pin(std::future::ready(Ok(())));
+        }
         if self.is_alone(&intake)
             && let Some(batch) = intake.take()
         {

@@ -24,7 +24,8 @@ pub(crate) type Waiter = oneshot::Sender<Result<(), BusError>>;
 /// A batch on its way to the disk.
 #[derive(Default)]
 pub(crate) struct Forming {
-    /// Room for the mark, then the records; empty when only waiters are there.
+    /// Room for the mark, then the records; they're in the intake's chunk until the batch is closed. Empty when only
+    /// waiters are there.
     pub bytes: BytesMut,
     /// Where it will stand.
     pub offset: u64,
@@ -34,12 +35,6 @@ pub(crate) struct Forming {
     pub has_sticky: bool,
     pub has_groups: bool,
     pub waiters: Vec<Waiter>,
-}
-
-impl Forming {
-    fn is_idle(&self) -> bool {
-        self.bytes.is_empty() && self.waiters.is_empty()
-    }
 }
 
 /// The state that appends change, behind one lock that is never held over a write.
@@ -249,7 +244,7 @@ impl Intake {
 
     /// Whether something waits to be written.
     pub(crate) fn has_work(&self) -> bool {
-        !self.full.is_empty() || !self.forming.is_idle()
+        !self.full.is_empty() || !self.chunk.is_empty() || !self.forming.waiters.is_empty()
     }
 
     /// The next batch to write, if nobody writes one now; the caller writes it and calls [`Intake::done`].

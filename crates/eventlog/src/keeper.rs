@@ -5,10 +5,14 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::core::Core;
+use crate::options::OpenOptions;
 
 /// A checkpoint is taken at the earliest once the log has grown by so many times its own length, so that checkpoints
 /// never cost more than a fifth of what is written.
 const CHECKPOINT_RATIO: u64 = 4;
+
+/// The file grows beyond its bound by this part of it at the most (and a MiB) before retention looks.
+const LOOK_PART: u64 = 16;
 
 /// How often retention by age looks, when nothing is written.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -22,6 +26,9 @@ pub(crate) struct Keeper {
     covered_before: AtomicU64,
     /// Where the next checkpoint is due.
     due: AtomicU64,
+    /// After how many bytes retention looks again.
+    look_bytes: u64,
+    look_at: AtomicU64,
     poked: AtomicBool,
     stop: Mutex<bool>,
     wake: Condvar,
@@ -29,14 +36,17 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// For a log whose checkpoints cover these places.
-    pub(crate) fn new(checkpoint_bytes: u64, covered: u64, covered_before: u64) -> Self {
+    pub(crate) fn new(options: &OpenOptions, end: u64, [covered, covered_before]: [u64; 2]) -> Self {
         // A checkpoint a batch would serve nobody.
-        let checkpoint_bytes = checkpoint_bytes.max(1 << 20);
+        let checkpoint_bytes = options.checkpoint_bytes.max(1 << 20);
+        let look_bytes = options.retain_bytes.map_or(u64::MAX, |bytes| (bytes / LOOK_PART).max(1 << 20));
         Self {
             checkpoint_bytes,
             covered: AtomicU64::new(covered),
             covered_before: AtomicU64::new(covered_before),
             due: AtomicU64::new(covered.saturating_add(checkpoint_bytes)),
+            look_bytes,
+            look_at: AtomicU64::new(end.saturating_add(look_bytes)),
             poked: AtomicBool::new(false),
             stop: Mutex::new(false),
             wake: Condvar::new(),
@@ -45,7 +55,8 @@ impl Keeper {
 
     /// The log is durable up to this place now.
     pub(crate) fn grown(&self, end: u64) {
-        if end >= self.due.load(Ordering::Relaxed) && !self.poked.swap(true, Ordering::AcqRel) {
+        let due = self.due.load(Ordering::Relaxed).min(self.look_at.load(Ordering::Relaxed));
+        if end >= due && !self.poked.swap(true, Ordering::AcqRel) {
             drop(self.stop.lock().unwrap_or_else(PoisonError::into_inner));
             self.wake.notify_all();
         }
@@ -82,13 +93,19 @@ impl Keeper {
 impl Core {
     /// The keeper's thread.
     pub(crate) fn keep(self: &Arc<Self>) {
+        self.punch_freed();
         while self.keeper.wait() {
             let due = self.view().end >= self.keeper.due.load(Ordering::Acquire);
+            let look_at = self.view().end.saturating_add(self.keeper.look_bytes);
+            self.keeper.look_at.store(look_at, Ordering::Release);
             self.keeper.poked.store(false, Ordering::Release);
             if due && let Err(error) = self.checkpoint() {
                 // The log itself goes on; only the next start takes longer. Try again after another interval.
                 tracing::warn!(%error, "no checkpoint was taken");
                 self.keeper.due.store(self.view().end.saturating_add(self.keeper.checkpoint_bytes), Ordering::Release);
+            }
+            if let Err(error) = self.free() {
+                tracing::warn!(%error, "nothing was freed; the log keeps more than it should");
             }
         }
     }

@@ -3,7 +3,6 @@
 //! Begin with [`EventLog::open`]. The way of an append is `log` -> `core` -> `intake` (it gets its place) -> `commit` (one
 //! write and one sync for all that wait) -> `view` (readers see it); the way back after a crash is `open` -> `recovery` ->
 //! `scan`. The format of the file is in `docs/file-format.md`.
-#![allow(dead_code, reason = "checkpoint, retention and reading beside a server are being built on this")]
 
 mod ahead;
 mod beside;
@@ -26,10 +25,13 @@ mod places;
 mod record;
 mod recovery;
 mod repair;
+mod retention;
 mod scan;
 mod slow;
 mod sticky;
 mod tail;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod view;
 
 pub use crate::core::Counts;

@@ -66,6 +66,24 @@ impl EventLog {
         self.core.unlock();
     }
 
+    /// Frees what lies beyond the bounds of retention now; a thread does so by itself, where there are threads. Gives
+    /// how many bytes that were.
+    ///
+    /// # Errors
+    /// `Storage` when something can't be written; nothing is lost then.
+    pub fn free(&self) -> Result<u64, BusError> {
+        self.core.free()
+    }
+
+    /// Writes zeros ahead now; a thread does so by itself, where there are threads.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn fill_ahead(&self) -> std::io::Result<()> {
+        let end = self.core.view().end;
+        self.core.ahead.fill_now(&*self.core.disk.open(open::LOG_NAME, true)?, end)
+    }
+
     /// What the log has done since it was opened.
     #[must_use]
     pub fn counts(&self) -> &Counts {
@@ -143,27 +161,9 @@ impl Bus for EventLog {
     }
 
     fn latest(&self, filter: &Filter, after: Option<&Topic>, limit: usize) -> Later<'_, Result<StickyPage, BusError>> {
-        let (found, head) = {
-            let view = self.core.view();
-            (view.sticky.find(filter, after.map(Topic::as_str), limit), view.head)
-        };
+        let (filter, after) = (filter.clone(), after.cloned());
         let core = self.core.clone();
-        Box::pin(async move {
-            let next = found.next.map(Topic::new).transpose().map_err(|error| BusError::Damaged(error.to_string()))?;
-            let as_of = Position::new(core.epoch(), head);
-            let read = move || -> Result<Vec<Recorded>, BusError> {
-                let mut events = Vec::with_capacity(found.places.len());
-                for place in found.places {
-                    let recorded = read_record(&core, place.offset)?.filter(|read| read.position.seq == place.seq);
-                    events.push(recorded.ok_or_else(|| {
-                        BusError::Damaged(format!("sticky event {} can't be read at byte {}", place.seq, place.offset))
-                    })?);
-                }
-                Ok(events)
-            };
-            let events = blocking(read).await?;
-            Ok(StickyPage { events, as_of, next })
-        })
+        Box::pin(blocking(move || latest(&core, &filter, after.as_ref(), limit)))
     }
 
     fn join(&self, group: &GroupName, options: GroupOptions) -> Later<'_, Result<Box<dyn Member>, BusError>> {
@@ -190,6 +190,27 @@ impl Bus for EventLog {
     fn revive(&self, group: &GroupName, letters: Vec<Seq>, again: bool) -> Later<'_, Result<usize, BusError>> {
         self.groups.revive(group, letters, again)
     }
+}
+
+fn latest(core: &Core, filter: &Filter, after: Option<&Topic>, limit: usize) -> Result<StickyPage, BusError> {
+    let (found, head) = {
+        let view = core.view();
+        (view.sticky.find(filter, after.map(Topic::as_str), limit), view.head)
+    };
+    let mut events = Vec::with_capacity(found.places.len());
+    for place in &found.places {
+        match read_record(core, place.offset)?.filter(|read| read.position.seq == place.seq) {
+            Some(recorded) => events.push(recorded),
+            // Retention has carried it forward meanwhile; the page is made anew, as its parts must be of one moment.
+            None if place.offset < core.view().first => return latest(core, filter, after, limit),
+            None => {
+                let sentence = format!("sticky event {} can't be read at byte {}", place.seq, place.offset);
+                return Err(BusError::Damaged(sentence));
+            }
+        }
+    }
+    let next = found.next.map(Topic::new).transpose().map_err(|error| BusError::Damaged(error.to_string()))?;
+    Ok(StickyPage { events, as_of: Position::new(core.epoch(), head), next })
 }
 
 /// The log as its groups know it.

@@ -5,7 +5,6 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use headwater_event::Time;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -20,6 +19,7 @@ use crate::intake::Intake;
 use crate::keeper::Keeper;
 use crate::options::{OpenError, OpenOptions};
 use crate::recovery::{Recovered, recover};
+use crate::retention::Bounds;
 use crate::view::View;
 
 /// The log's file.
@@ -72,7 +72,7 @@ pub(crate) fn open(options: &OpenOptions, derived: Box<dyn Derived>) -> Result<O
     let lock = lock(&*disk)?;
     match disk.open(LOG_NAME, true) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let created = create(&*disk, options.clock.now());
+            let created = create(&*disk, options);
             trying(&*disk, "make a log", created)?;
         }
         other => drop(trying(&*disk, "open the log", other)?),
@@ -85,17 +85,18 @@ pub(crate) fn open(options: &OpenOptions, derived: Box<dyn Derived>) -> Result<O
 }
 
 /// Makes a log under another name first, so that one by the right name is always whole.
-fn create(disk: &dyn Disk, now: Time) -> io::Result<()> {
+fn create(disk: &dyn Disk, options: &OpenOptions) -> io::Result<()> {
     let (one, two) = (Uuid::new_v4().as_u128(), Uuid::new_v4().as_u128());
     let identity = Identity {
         // Some 31 bits of chance; 0 belongs to no log.
         epoch: ((one >> 96) as u32).max(1),
-        created: now,
+        created: options.clock.now(),
         tag: (one as u64) ^ (two as u64).rotate_left(32),
         id_key: Uuid::new_v4().as_u128().to_be_bytes().map(|byte| byte ^ 0x5a),
     };
     let file = disk.create(NEW_NAME)?;
-    file.write_at(0, &vec![0; usize::try_from(DATA_START + AHEAD_START).unwrap_or(0)])?;
+    let len = DATA_START + AHEAD_START.min(options.ahead_bytes);
+    file.write_at(0, &vec![0; usize::try_from(len).unwrap_or(0)])?;
     for at in IDENTITY_AT {
         file.write_at(at, &identity.encode())?;
     }
@@ -154,8 +155,11 @@ fn start(
         view: RwLock::new(View::new(recovered, head)),
         derived: Mutex::new(Slot { state: derived, folded_to: end }),
         checkpointing: Mutex::new(()),
-        keeper: Keeper::new(options.checkpoint_bytes, covered[0], covered[1]),
-        ahead: Arc::new(Ahead::new(end, len)),
+        bounds: Bounds { bytes: options.retain_bytes, age: options.retain_age },
+        freeing: Mutex::new(()),
+        head_note: Mutex::new(head),
+        keeper: Keeper::new(options, end, covered),
+        ahead: Arc::new(Ahead::new(end, len, options.ahead_bytes)),
         head: watch::Sender::new(last),
         failed: OnceLock::new(),
         counts: Counts { replayed: replayed.into(), ..Counts::default() },

@@ -26,6 +26,8 @@ pub struct OpenOptions {
     pub retain_age: Option<Duration>,
     /// After how many bytes of log a checkpoint is taken at the earliest.
     pub checkpoint_bytes: u64,
+    /// How many bytes of zeros are kept ahead of the writer at the most.
+    pub ahead_bytes: u64,
     /// A disk to use in place of the folder's own, for tests and measurements.
     pub disk: Option<Arc<dyn Disk>>,
     /// Whether threads write, fill up and take checkpoints. Without them every append is committed on its caller's
@@ -47,6 +49,8 @@ impl OpenOptions {
             retain_age: None,
             // Read back and checked in some 25 ms.
             checkpoint_bytes: 64 << 20,
+            // 200 ms at 300 MB/s.
+            ahead_bytes: 64 << 20,
             disk: None,
             threads: true,
         }

@@ -83,7 +83,7 @@ pub(crate) fn recover(
     if let Some(damage) = damage_of(&bad, begin.synced, &disk.folder()) {
         return Err(damage.into());
     }
-    trying(&**disk, "mend the end of the log", mend_end(&**file, &bad, last_mark.as_ref()))?;
+    trying(&**disk, "mend the end of the log", mend_end(&**file, &bad, last_mark.as_ref(), &identity, &head))?;
     recovered.last_batch = last_mark.map_or(recovered.last_batch, |mark| mark.offset);
     recovered.ids.build();
     derived.freed(head.freed);
@@ -115,7 +115,18 @@ fn same_log(file: &Arc<dyn DiskFile>, identity: &Identity, covers: &Covers) -> b
 }
 
 /// Makes sure that what was read is on the disk, and that nothing but zeros lies behind it.
-fn mend_end(file: &dyn DiskFile, bad: &Bad, last: Option<&Mark>) -> std::io::Result<()> {
+fn mend_end(
+    file: &dyn DiskFile,
+    bad: &Bad,
+    last: Option<&Mark>,
+    identity: &Identity,
+    head: &Head,
+) -> std::io::Result<()> {
+    // Like the last batch below: it must be on the disk before anything relies on it.
+    if head.generation > 0 {
+        let (at, note) = head.encode(identity);
+        file.write_at(at, &note)?;
+    }
     if let Some(end) = bad.leftover_end {
         tracing::warn!(offset = bad.offset, bytes = end - bad.offset, "a torn batch, never acknowledged, is cut");
         let zeros = vec![0; 1 << 20];

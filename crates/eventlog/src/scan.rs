@@ -148,13 +148,14 @@ impl Scan {
         let mut bad = Bad { offset: self.offset, before: self.before, next: None, leftover_end: None, outgrown: None };
         let tag = self.identity.tag.to_be_bytes();
         let finder = memmem::Finder::new(&tag);
-        let mut block = vec![0; READ_LEN + MARK_LEN];
+        let rest = usize::try_from(self.len.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        let mut block = vec![0; rest.min(READ_LEN + MARK_LEN)];
         let mut at = self.offset;
         while at < self.len {
             let want = usize::try_from(self.len - at).unwrap_or(usize::MAX).min(block.len());
             let read = self.file.read_at(at, &mut block[..want])?;
             let seen = &block[..read];
-            if let Some(last) = seen.iter().rposition(|byte| *byte != 0) {
+            if let Some(last) = last_written(seen) {
                 bad.leftover_end = Some(at + last as u64 + 1);
                 for found in finder.find_iter(seen) {
                     let Some(start) = found.checked_sub(TAG_AT) else { continue };
@@ -175,6 +176,20 @@ impl Scan {
         bad.outgrown = own.filter(|mark| bad.leftover_end.is_some_and(|end| end > mark.end()));
         Ok(bad)
     }
+}
+
+/// The last byte that isn't zero. Whole blocks of zeros are passed over as fast as memory reads.
+fn last_written(bytes: &[u8]) -> Option<usize> {
+    const ZEROS: [u8; 4_096] = [0; 4_096];
+    let mut end = bytes.len();
+    while end > 0 {
+        let from = end.saturating_sub(ZEROS.len());
+        if bytes[from..end] != ZEROS[..end - from] {
+            return bytes[from..end].iter().rposition(|byte| *byte != 0).map(|last| from + last);
+        }
+        end = from;
+    }
+    None
 }
 
 /// Checks all records of a batch, and that they're what its mark says; gives the last event.

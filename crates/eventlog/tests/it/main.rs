@@ -4,6 +4,9 @@
 mod beside;
 mod checkpoints;
 mod contract;
+mod crashes;
 mod damage;
+mod faults;
 mod kit;
+mod model;
 mod promises;
