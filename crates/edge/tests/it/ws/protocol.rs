@@ -97,6 +97,35 @@ async fn a_message_that_never_ends_is_ended() {
 }
 
 #[tokio::test]
+async fn a_client_that_answers_no_ping_is_dead_and_one_that_does_lives() {
+    let (ping_every, silence_max) = (Duration::from_millis(30), Duration::from_millis(300));
+    let place = Place::with(Settings { ping_every, silence_max, ..Settings::default() }).await;
+    let (mut alive, mut dead) = (place.client().await, place.client().await);
+    let answering = async {
+        loop {
+            match alive.frame().await {
+                Some(Frame::Ping(bytes)) => alive.send(&frame(0x8A, &bytes)).await,
+                other => panic!("the living was told {other:?}"),
+            }
+        }
+    };
+    let silent = async {
+        let mut pings = 0;
+        while let Some(said) = dead.frame().await {
+            assert!(matches!(said, Frame::Ping(_)), "{said:?}");
+            pings += 1;
+        }
+        pings
+    };
+    let pings = tokio::select! {
+        pings = silent => pings,
+        () = answering => unreachable!(),
+    };
+    assert!(pings >= 2, "{pings} pings before the end");
+    assert_eq!(alive.ask(r#"{"op":"ping"}"#).await["op"], "pong");
+}
+
+#[tokio::test]
 async fn a_page_of_another_site_and_a_token_in_the_address_are_refused() {
     let place = Place::new().await;
     for (target, more, status) in [
