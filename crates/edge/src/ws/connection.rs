@@ -15,6 +15,7 @@ use tokio::time::Sleep;
 use super::answers::Answers;
 use super::close;
 use super::decoder::Decoder;
+use super::present::Place;
 use super::reply;
 use super::settings::Settings;
 use super::socket::Socket;
@@ -42,8 +43,8 @@ pub struct Connection {
     pub(super) settings: Arc<Settings>,
     pub(super) decoder: Decoder,
     pub(super) watches: Watches,
-    /// Resolves when the program ends; `None` once that was heard.
-    pub(super) stopping: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Whoever is here is told when the program ends.
+    pub(super) _place: Place,
     pub(super) phase: Phase,
     /// What a connection needs only while something is unfinished: an idle one costs a pointer here.
     pub(super) open: Option<Box<Unfinished>>,
@@ -103,7 +104,7 @@ impl Connection {
         hub: &Arc<Hub>,
         who: Principal,
         settings: &Arc<Settings>,
-        mut stopping: Stopping,
+        stopping: Stopping,
     ) -> Self {
         // Frames are small and wait for nobody; it fails only on a socket that is broken, which shows at the first write.
         let _ = stream.set_nodelay(true);
@@ -116,11 +117,11 @@ impl Connection {
         let mut connection = Self {
             socket,
             hub: Arc::clone(hub),
-            outlet,
             settings: Arc::clone(settings),
             decoder: Decoder::new(settings.message_len_max),
             watches: Watches::default(),
-            stopping: Some(Box::pin(async move { stopping.requested().await })),
+            _place: settings.present.enter(&outlet, stopping),
+            outlet,
             phase: Phase::Open,
             open: None,
         };
@@ -143,9 +144,6 @@ impl Connection {
             }
             self.close(close::POLICY, "a message took too long");
         }
-        if self.phase == Phase::Open && self.is_stopping(cx) {
-            self.close(close::GOING_AWAY, "the hub is shutting down");
-        }
         let mut turn = match self.phase {
             Phase::Open => self.serve(cx),
             Phase::Closing => Turn::Wait,
@@ -159,8 +157,7 @@ impl Connection {
             if closed != Closed::Asked {
                 return Turn::Over;
             }
-            self.socket.end_writing();
-            self.phase = Phase::Lingering;
+            self.end_writing();
             return Turn::Again;
         }
         if self.say_held() {

@@ -35,13 +35,15 @@ impl Connection {
         self.open = Some(Box::new(Unfinished { deadline, ..Unfinished::default() }));
     }
 
-    /// Whether the program ends; `true` once.
-    pub(super) fn is_stopping(&mut self, cx: &mut Context<'_>) -> bool {
-        let is_stopping = self.stopping.as_mut().is_some_and(|stopping| stopping.as_mut().poll(cx).is_ready());
-        if is_stopping {
-            self.stopping = None;
+    /// All is written: from here on it's for the client to end the connection.
+    pub(super) fn end_writing(&mut self) {
+        self.socket.end_writing();
+        if self.phase == Phase::Open {
+            // The outlet was closed by others, as when the program ends: time begins to run here.
+            let deadline = Some(Box::pin(sleep(FAREWELL)));
+            self.open = Some(Box::new(Unfinished { deadline, ..Unfinished::default() }));
         }
-        is_stopping
+        self.phase = Phase::Lingering;
     }
 
     /// Reads and passes over what still comes, until the client ends the connection.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::origin::Origins;
+use super::present::Present;
 
 /// How the hub's WebSocket edge behaves.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Settings {
     pub ping_every: Duration,
     /// After how long without a word from the client the connection is dead. A pong is a word.
     pub silence_max: Duration,
+    /// Who is connected under these settings; clones share it.
+    pub present: Present,
 }
 
 impl Settings {
@@ -53,6 +56,7 @@ impl Default for Settings {
             subscriptions_max: Self::SUBSCRIPTIONS_MAX,
             ping_every: Self::PING_EVERY,
             silence_max: Self::SILENCE_MAX,
+            present: Present::default(),
         }
     }
 }
