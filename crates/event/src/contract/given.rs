@@ -105,14 +105,20 @@ pub(super) async fn stays_quiet<T>(future: &mut Later<'_, T>) -> bool {
 }
 
 /// Polls a future once, says whether it had an answer, and drops it.
-pub(super) async fn poll_and_drop<T>(mut future: Later<'_, T>) -> Option<T> {
-    std::future::poll_fn(|cx| {
-        Poll::Ready(match future.as_mut().poll(cx) {
-            Poll::Ready(value) => Some(value),
-            Poll::Pending => None,
-        })
-    })
-    .await
+pub(super) async fn poll_and_drop<T>(future: Later<'_, T>) -> Option<T> {
+    poll_times_and_drop(future, 1).await
+}
+
+/// Polls a future so many times, with other tasks having their turn in between, and drops it if it has no answer then.
+pub(super) async fn poll_times_and_drop<T>(mut future: Later<'_, T>, times: usize) -> Option<T> {
+    for _ in 0..times {
+        let polled = std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
+        if let Poll::Ready(value) = polled {
+            return Some(value);
+        }
+        tokio::task::yield_now().await;
+    }
+    None
 }
 
 pub(super) fn group(name: &str) -> GroupName {

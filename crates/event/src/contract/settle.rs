@@ -1,6 +1,10 @@
 //! Settlements: done, retry after a wait, and which of them count.
 
-use super::given::{append_many, dead, join, next_tags, options, retry, settle, settle_done, soon, tag};
+use std::time::Duration;
+
+use super::given::{
+    append_many, dead, join, next_tags, options, pairs, poll_times_and_drop, retry, settle, settle_done, soon, tag,
+};
 use super::{Harness, duties};
 use crate::delivery::{GroupOptions, Settlement};
 
@@ -12,6 +16,7 @@ duties! {
     #[needs(DelayedRetry)] the_back_off_doubles_up_to_its_cap,
     a_retry_comes_again_with_the_next_attempt,
     a_retry_that_is_due_comes_before_new_events,
+    dropping_a_wait_for_a_retry_loses_nothing,
     a_retry_survives_a_crash_with_its_attempt,
     #[needs(DelayedRetry)] a_wait_goes_on_over_a_crash,
     an_event_behind_a_waiting_one_can_be_settled,
@@ -135,6 +140,23 @@ async fn a_retry_that_is_due_comes_before_new_events(mut harness: Box<dyn Harnes
     assert_eq!(settle(&mut *member, tag(1, 1), retry(Some(harness.span()))).await, 1);
     harness.pass(harness.span() * 2).await;
     assert_eq!(next_tags(&mut *member, 2).await, [(1, 2), (3, 1)]);
+}
+
+/// Dropped at whatever place: it's not an attempt that nobody has seen.
+async fn dropping_a_wait_for_a_retry_loses_nothing(mut harness: Box<dyn Harness>) {
+    let bus = harness.bus();
+    let far = GroupOptions { attempts_max: 0, lease: harness.span() * 1_000, ..options(&*harness) };
+    let mut member = join(&*bus, far).await;
+    append_many(&*bus, "g/x", 1).await;
+    assert_eq!(next_tags(&mut *member, 1).await, [(1, 1)]);
+    for attempt in 1..=30_u32 {
+        assert_eq!(settle(&mut *member, tag(1, attempt), retry(Some(Duration::ZERO))).await, 1);
+        let again = (1, attempt + 1);
+        match poll_times_and_drop(member.next(1), attempt as usize % 10).await {
+            Some(deliveries) => assert_eq!(pairs(&deliveries.expect("deliveries")), [again]),
+            None => assert_eq!(next_tags(&mut *member, 1).await, [again]),
+        }
+    }
 }
 
 async fn a_retry_survives_a_crash_with_its_attempt(mut harness: Box<dyn Harness>) {

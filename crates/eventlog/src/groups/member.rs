@@ -105,19 +105,9 @@ impl Worker {
             0 => Look::Wait,
             _ => Look::Read(self.tail(&mut table)?),
         };
-        Ok((look, self.moment(&table, now)))
-    }
-
-    fn moment(&self, table: &Table, now: Time) -> Option<Time> {
-        let (_, _, members) = table.group.counts();
-        let moment = table.group.next_moment();
-        if members < 2 {
-            return moment;
-        }
-        // Another one may take leases while this one waits, and freeze. Nobody is woken for each lease that's taken;
-        // instead one looks now and then, so that an ended lease is seen at most a quarter late.
-        let glance = now.plus(table.group.lease() / 4);
-        Some(moment.map_or(glance, |moment| moment.min(glance)))
+        // Whatever another member takes later was made available by something that wakes this one, too: it looks again then
+        // and sees when that lease ends.
+        Ok((look, table.group.next_moment()))
     }
 
     /// The shared reader, or a new one while another member reads with it (or was dropped with it in hand).

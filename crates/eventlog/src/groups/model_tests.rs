@@ -475,3 +475,18 @@ fn a_revival_under_way_is_not_undone_by_the_last_member_that_leaves() {
     world.run(Step::Crash);
     world.finish();
 }
+
+/// The same with a settlement: its range would reach over the letter that is being revived.
+#[test]
+fn a_revival_under_way_is_not_undone_by_a_neighbours_settlement() {
+    let mut world = World::new(8);
+    world.run(Step::Append(vec![true, true, false]));
+    world.run(Step::Take { who: 0, max: 2 });
+    world.run(Step::Settle { who: 0, picks: vec![(0, 5)] });
+    world.run(Step::Commit(1));
+    world.run(Step::Revive { again: true, pick: 0 });
+    world.run(Step::Settle { who: 0, picks: vec![(1, 0)] });
+    world.run(Step::Commit(9));
+    world.run(Step::Crash);
+    world.finish();
+}

@@ -122,10 +122,10 @@ impl Registry {
     fn end(&mut self, id: GroupId) {
         let Some(seat) = self.seats.remove(&id) else { return };
         let name = seat.lock().group.name.clone();
+        // While the program runs the name was freed, and the members were told, when the end was asked for.
         if self.names.get(&name) == Some(&id) {
             self.names.remove(&name);
         }
-        seat.close();
     }
 
     fn save(&self, out: &mut Vec<u8>) {
