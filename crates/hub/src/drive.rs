@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use headwater_event::Position;
 
+use crate::metrics::Metrics;
 use crate::outlet::{Closed, Outlet, State};
 use crate::reading::{Next, Reading, Work};
 use crate::ring::{Gather, Placed};
@@ -51,16 +52,38 @@ enum Stand {
     Blocked,
 }
 
+/// What was written, on its way to the metrics: two shards that add to one count for each delivery would wait for each
+/// other's cache line, so many are added at once.
+#[derive(Default)]
+pub(crate) struct Tally {
+    frames: u64,
+    bytes: u64,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.frames += other.frames;
+        self.bytes += other.bytes;
+    }
+
+    pub(crate) fn count(self, metrics: &Metrics) {
+        if self.bytes > 0 {
+            metrics.deliveries.fetch_add(self.frames, Ordering::Relaxed);
+            metrics.delivered_bytes.fetch_add(self.bytes, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Outlet {
     /// A ring has grown: writes what one subscription has not seen. Called by the shard for one watcher after the other,
     /// with what it gathered for the last one.
-    pub(crate) fn push(&self, id: WatchId, gather: &mut Gather) {
+    pub(crate) fn push(&self, id: WatchId, gather: &mut Gather) -> Tally {
         let mut guard = self.lock();
         let state = &mut *guard;
         if state.is_blocked || state.closing.is_some() {
-            return;
+            return Tally::default();
         }
-        let Some(mut subscription) = state.subscriptions.take_out(id.slot) else { return };
+        let Some(mut subscription) = state.subscriptions.take_out(id.slot) else { return Tally::default() };
         let mut stand = Stand::Idle;
         if subscription.is(id) && !matches!(subscription.place, Place::Reading(_)) {
             stand = self.follow(state, &mut subscription, gather);
@@ -71,10 +94,17 @@ impl Outlet {
             state.is_due = true;
             state.wake();
         }
+        std::mem::take(&mut state.tally)
     }
 
     /// Writes what there is while the socket takes it; called by the connection's own task.
     pub(crate) fn drive(&self, state: &mut State) -> Driven {
+        let driven = self.drive_uncounted(state);
+        std::mem::take(&mut state.tally).count(&self.core.metrics);
+        driven
+    }
+
+    fn drive_uncounted(&self, state: &mut State) -> Driven {
         if let Some(closed) = state.closing
             && (closed != Closed::Asked || (state.front.is_empty() && state.own.is_empty()))
         {
@@ -186,7 +216,7 @@ impl Outlet {
                     subscription.seen = advance.seen.unwrap_or(subscription.seen);
                     // The data begins where the front and the own frames end, so the front is empty here.
                     state.front = advance.front;
-                    self.core.metrics.deliveries.fetch_add(advance.frames as u64, Ordering::Relaxed);
+                    state.tally.frames += advance.frames as u64;
                 }
             }
         }
@@ -249,7 +279,7 @@ impl Outlet {
                 Wrote::Took(bytes) => {
                     let (rest, frames) = reading.took(bytes, seen);
                     state.front = rest;
-                    self.core.metrics.deliveries.fetch_add(frames as u64, Ordering::Relaxed);
+                    state.tally.frames += frames as u64;
                 }
                 Wrote::Blocked => return Stand::Blocked,
             }
@@ -298,20 +328,13 @@ impl Outlet {
 
     /// One write: the front, the edge's own frames, then `data`. Gives how many bytes of `data` were taken.
     fn write(&self, state: &mut State, data: &[Bytes]) -> Wrote {
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let mut count = 0;
-        let own = std::iter::once(&state.front).chain(&state.own);
-        for piece in own.chain(data).filter(|piece| !piece.is_empty()).take(SLICES_MAX) {
-            slices[count] = IoSlice::new(piece);
-            count += 1;
-        }
-        let taken = match self.sink.try_write(&slices[..count]) {
+        let taken = match self.write_to_sink(state, data) {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
             other => other,
         };
         match taken {
             Ok(taken) => {
-                self.core.metrics.delivered_bytes.fetch_add(taken as u64, Ordering::Relaxed);
+                state.tally.bytes += taken as u64;
                 state.wrote = self.core.tick.load(Ordering::Relaxed);
                 Wrote::Took(state.took_own(taken))
             }
@@ -324,6 +347,24 @@ impl Outlet {
                 Wrote::Blocked
             }
         }
+    }
+
+    fn write_to_sink(&self, state: &State, data: &[Bytes]) -> io::Result<usize> {
+        // Nearly always there is one piece and nothing before it.
+        if let [one] = data
+            && state.front.is_empty()
+            && state.own.is_empty()
+        {
+            return self.sink.try_write(&[IoSlice::new(one)]);
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let mut count = 0;
+        let own = std::iter::once(&state.front).chain(&state.own);
+        for piece in own.chain(data).filter(|piece| !piece.is_empty()).take(SLICES_MAX) {
+            slices[count] = IoSlice::new(piece);
+            count += 1;
+        }
+        self.sink.try_write(&slices[..count])
     }
 
     fn has_failed(&self, state: &State) -> bool {

@@ -41,7 +41,8 @@ pub trait Encode: Send + Sync {
 
 /// A socket that takes what it can and never waits.
 pub trait Sink: Send + Sync {
-    /// Writes as much of these slices as can be taken at once.
+    /// Writes as much of these slices as can be taken at once. Nearly always there is one slice, and `send` costs less
+    /// than `writev`.
     ///
     /// # Errors
     /// `WouldBlock` when nothing can be taken now; anything else ends the connection.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use headwater_event::{Position, Principal, Refusal};
 
 use crate::access::Allowed;
-use crate::drive::Driven;
+use crate::drive::{Driven, Tally};
 use crate::encode::{Encode, Sink};
 use crate::hub::Core;
 use crate::reading::{Reading, Work};
@@ -103,6 +103,8 @@ pub(crate) struct State {
     /// Some subscription may have something to write that no ring will call for.
     pub(crate) is_due: bool,
     pub(crate) closing: Option<Closed>,
+    /// What was written and not yet counted.
+    pub(crate) tally: Tally,
 }
 
 impl Outlet {
@@ -390,6 +392,7 @@ impl State {
             is_blocked: false,
             is_due: false,
             closing: None,
+            tally: Tally::default(),
         }
     }
 
@@ -424,5 +427,19 @@ impl State {
 impl Drop for Outlet {
     fn drop(&mut self) {
         self.close_as(Closed::Asked);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An idle watcher of one filter holds these, two words in lists, and the edge's sink.
+    #[test]
+    fn an_idle_watcher_holds_few_bytes() {
+        let counts = 2 * size_of::<usize>();
+        let lists = size_of::<Weak<Outlet>>() + size_of::<(Weak<Outlet>, WatchId)>();
+        let held = counts + size_of::<Outlet>() + size_of::<Subscription>() + size_of::<usize>() + lists;
+        assert!(held <= 512, "{held} bytes");
     }
 }

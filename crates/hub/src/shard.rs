@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::drive::Tally;
 use crate::hub::Core;
 use crate::ring::{Gather, Ring};
 
@@ -44,10 +45,12 @@ impl Shard {
                 let mut next = Some(0);
                 while let Some(at) = next {
                     next = ring.some_members(number, at, SENDS_AT_ONCE, &mut some);
+                    let mut tally = Tally::default();
                     for (outlet, id) in some.drain(..) {
-                        outlet.push(id, &mut gather);
+                        tally.add(&outlet.push(id, &mut gather));
                         sends += 1;
                     }
+                    tally.count(&core.metrics);
                     if sends >= SENDS_AT_ONCE {
                         sends = 0;
                         tokio::task::yield_now().await;
