@@ -48,7 +48,6 @@ pub(crate) struct Covers {
 
 /// What a checkpoint gave back.
 pub(crate) struct Loaded {
-    pub covers: Covers,
     pub places: Places,
     pub sticky: Sticky,
     pub numbers: Numbers,
@@ -276,7 +275,7 @@ pub(crate) fn load(
     let groups_len = usize::try_from(source.u64()?).ok()?;
     let groups = source.take(groups_len)?;
     derived.load(groups).ok()?;
-    Some(Loaded { covers, places, sticky, numbers })
+    Some(Loaded { places, sticky, numbers })
 }
 
 /// The places alone, for those who only read.

@@ -127,6 +127,7 @@ impl Numbers {
     }
 
     /// How many producers are known.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.highest.len()
     }

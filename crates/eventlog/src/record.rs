@@ -329,6 +329,41 @@ mod tests {
     }
 
     #[test]
+    fn the_worked_example_is_what_is_written() {
+        let identity = Identity { epoch: 0x0102_0304, created: Time(0), tag: 0x1112_1314_1516_1718, id_key: [0; 16] };
+        let id = EventId::Numbered { producer: ProducerId::from_u128(42), number: 7 };
+        let headers = Headers::from_pairs([("k", "v")]).unwrap();
+        let fields = Fields {
+            seq: 1,
+            at: Time(1_000_000),
+            kind: Kind::Event,
+            sticky: true,
+            id: Some(&id),
+            topic: b"a/b",
+            headers: headers.as_stored(),
+            payload: b"hi",
+        };
+        let mut body = BytesMut::new();
+        put(&mut body, identity.epoch, &fields);
+        let mark = Mark {
+            before: 0,
+            at: Time(2_000_000),
+            offset: 16_384,
+            synced: 16_384,
+            body_len: body.len() as u64,
+            events: 1,
+        };
+        let mut hex = String::new();
+        for (at, byte) in mark.encode(&identity).iter().chain(&body[..]).enumerate() {
+            let end = if at % 16 == 15 { "\n" } else { " " };
+            hex.push_str(&format!("{byte:02x}{end}"));
+        }
+        let page = include_str!("../../../docs/file-format.md");
+        let shown = page.split_once("```hex\n").and_then(|(_, rest)| rest.split_once("\n```")).unwrap().0;
+        assert_eq!(hex.trim_end(), shown.trim_end());
+    }
+
+    #[test]
     fn every_flipped_bit_and_every_cut_is_seen() {
         let bytes = record(&"id".parse().unwrap(), b"payload");
         for bit in 0..bytes.len() * 8 {

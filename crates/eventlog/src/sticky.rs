@@ -83,6 +83,7 @@ impl Sticky {
     }
 
     /// How many topics have a state.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
