@@ -143,7 +143,7 @@ async fn a_retry_that_is_due_comes_before_new_events(mut harness: Box<dyn Harnes
 }
 
 /// Dropped at whatever place: it's not an attempt that nobody has seen.
-async fn dropping_a_wait_for_a_retry_loses_nothing(mut harness: Box<dyn Harness>) {
+async fn dropping_a_wait_for_a_retry_loses_nothing(harness: Box<dyn Harness>) {
     let bus = harness.bus();
     let far = GroupOptions { attempts_max: 0, lease: harness.span() * 1_000, ..options(&*harness) };
     let mut member = join(&*bus, far).await;

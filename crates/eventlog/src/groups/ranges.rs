@@ -57,6 +57,7 @@ impl Ranges {
     }
 
     /// How many ranges there are.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
