@@ -3,10 +3,12 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
@@ -157,10 +159,7 @@ impl Listener {
                     // Without this a small answer waits for the acknowledgement of the one before it.
                     let _ = stream.set_nodelay(true);
                     let served = serve(Connection { stream, peer, stopping: stopping.clone() });
-                    tokio::spawn(async move {
-                        let _place = place;
-                        served.await;
-                    });
+                    tokio::spawn(Served { place, served });
                 }
             }) => {}
             () = until.requested() => {}
@@ -220,6 +219,24 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::Interrupted
     )
+}
+
+pin_project! {
+    /// A connection being served, at its place. An `async` block around the two would hold the future twice.
+    struct Served<F> {
+        #[pin]
+        served: F,
+        // Dropped after the future: a panic in it is counted, and the count is right when the place is free.
+        place: Place,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Served<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.project().served.poll(cx)
+    }
 }
 
 /// The places that connections take.

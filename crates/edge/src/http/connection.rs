@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
 use axum::http::Response;
@@ -14,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use pin_project_lite::pin_project;
 use tokio::net::TcpStream;
 
 use super::first::{Ended, First, read_first};
@@ -38,22 +40,61 @@ enum Next {
     Nothing,
 }
 
-/// Serves a connection to its end.
+/// A connection being served, stage by stage.
 ///
-/// An idle watcher costs as much as the largest part of this future: that's why whatever is large (the buffer of a head,
-/// hyper's state) lies in a box of its own that is gone by the time the watching begins.
-pub(super) async fn serve(connection: Connection, front: Arc<Front>) {
+/// Each stage lies in a box of its own size and is gone when the next begins: an idle watcher costs what watching needs,
+/// and not what reading a head or a thousand requests needs.
+pub(super) struct Serving(Later<'static, Option<Self>>);
+
+impl Serving {
+    fn last(stage: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(Box::pin(Last { stage }))
+    }
+}
+
+impl Future for Serving {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(next) = ready!(self.0.as_mut().poll(cx)) {
+            *self = next;
+        }
+        Poll::Ready(())
+    }
+}
+
+pin_project! {
+    /// A stage that no other follows.
+    struct Last<F> {
+        #[pin]
+        stage: F,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Last<F> {
+    type Output = Option<Serving>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().stage.poll(cx).map(|()| None)
+    }
+}
+
+/// Serves a connection to its end.
+pub(super) fn serve(connection: Connection, front: Arc<Front>) -> Serving {
+    Serving(Box::pin(open(connection, front)))
+}
+
+async fn open(connection: Connection, front: Arc<Front>) -> Option<Serving> {
     let Connection { stream, stopping, .. } = connection;
-    let mut next = Box::pin(begin(stream, &front, stopping.clone())).await;
+    let mut next = begin(stream, &front, stopping.clone()).await;
     if let Next::Requests(stream, read) = next {
         next = Box::pin(serve_requests(stream, read, &front, stopping.clone())).await;
     }
-    drop(front);
     match next {
-        Next::WebSocket(connection) => connection.await,
-        Next::Live(watcher) => watcher.run(stopping).await,
-        Next::Farewell(stream, words) => Box::pin(async move { farewell(stream, &words).await }).await,
-        Next::Requests(..) | Next::Nothing => {}
+        Next::WebSocket(connection) => Some(Serving::last(connection)),
+        Next::Live(watcher) => Some(Serving::last(watcher.run(stopping))),
+        Next::Farewell(stream, words) => Some(Serving::last(async move { farewell(stream, &words).await })),
+        Next::Requests(..) | Next::Nothing => None,
     }
 }
 

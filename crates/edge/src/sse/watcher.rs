@@ -1,10 +1,9 @@
 //! One watcher: a socket that the hub writes to, and that is read only to notice that the client has gone.
 
-use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::Poll;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,6 +25,9 @@ const RETRY_MS_MIN: u64 = 1_000;
 
 /// And at most this much longer: watchers of a hub that restarts come back spread over this time, and not all at once.
 const RETRY_MS_SPREAD: u64 = 2_000;
+
+/// All watchers spell alike, and share the one spelling.
+static SPELLING: LazyLock<Arc<ServerSent>> = LazyLock::new(|| Arc::new(ServerSent));
 
 /// A watching connection.
 pub struct Watcher {
@@ -55,7 +57,7 @@ impl Watcher {
     /// # Errors
     /// Why the hub refuses.
     pub async fn open(stream: TcpStream, ask: Ask, hub: &Arc<Hub>) -> Result<Self, Box<Refused>> {
-        let spelling = Arc::new(ServerSent);
+        let spelling = Arc::clone(&SPELLING);
         let head = head(&ask, hub, &stream);
         let socket = Arc::new(stream);
         let settings = OutletSettings { beat: Some((BEAT, spelling.clone())), ..OutletSettings::default() };
@@ -72,24 +74,34 @@ impl Watcher {
     }
 
     /// Runs until the client goes, the hub ends the watch, or the end is requested.
-    pub async fn run(self, mut stopping: Stopping) {
-        let Self { socket, outlet } = self;
-        let mut asked = pin!(stopping.requested());
-        let mut is_asked = false;
-        poll_fn(|cx| {
-            if !is_asked && asked.as_mut().poll(cx).is_ready() {
-                is_asked = true;
-                outlet.close();
+    pub fn run(self, stopping: Stopping) -> Running {
+        Running { watcher: self, stopping, is_asked: false }
+    }
+}
+
+/// A watcher at work: all that it costs besides its socket and its place in the hub.
+pub struct Running {
+    watcher: Watcher,
+    stopping: Stopping,
+    is_asked: bool,
+}
+
+impl Future for Running {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { watcher: Watcher { socket, outlet }, stopping, is_asked } = self.get_mut();
+        if !*is_asked && stopping.poll_requested(cx).is_ready() {
+            *is_asked = true;
+            outlet.close();
+        }
+        // Nothing that a watcher says has a meaning. Its end has one.
+        while let Poll::Ready(read) = poll_discard(socket, cx) {
+            if !matches!(read, Ok(1..)) {
+                return Poll::Ready(());
             }
-            // Nothing that a watcher says has a meaning. Its end has one.
-            while let Poll::Ready(read) = poll_discard(&socket, cx) {
-                if !matches!(read, Ok(1..)) {
-                    return Poll::Ready(());
-                }
-            }
-            outlet.poll_drive(cx, &mut |cx| socket.poll_write_ready(cx)).map(|_| ())
-        })
-        .await;
+        }
+        outlet.poll_drive(cx, &mut |cx| socket.poll_write_ready(cx)).map(|_| ())
     }
 }
 
