@@ -8,6 +8,9 @@ use headwater_event::{
     Later, Member, Position, ProducerId, Publication, Receipts, Replay, Seq, StickyPage, Tail, Topic,
 };
 use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::client::PATIENCE;
 
 const EPOCH: u32 = 7;
 
@@ -46,7 +49,8 @@ impl ScriptedBus {
 
     /// Waits until so many appends (and numbers used up) have been asked for.
     pub async fn appended(&self, count: usize) {
-        self.appended.subscribe().wait_for(|appended| *appended >= count).await.unwrap();
+        let mut appended = self.appended.subscribe();
+        timeout(PATIENCE, appended.wait_for(|appended| *appended >= count)).await.expect("no append came").unwrap();
     }
 
     pub fn appends(&self) -> usize {
