@@ -1,6 +1,9 @@
 //! Promise 11: when the disk says no, nobody is acknowledged any more; reads go on.
 
-use crate::frame_client::{Answer, FrameClient};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use crate::frame_client::{Answer, FrameClient, hello};
 use crate::http_client::{HttpClient, get};
 use crate::program::{Place, crashed};
 
@@ -13,6 +16,8 @@ fn fsync_failure_stops_acks_and_reads_go_on() {
     let place = Place::new().wrapper(&format!("{FULL} 65536"));
     let hub = place.start();
     let mut client = HttpClient::connect(hub.http).unwrap();
+    let mut frames = FrameClient::connect(hub.frames, [1; 16]).unwrap();
+    frames.send(1, b"while the disk is well");
     let body = "x".repeat(512 * 1_024);
     let mut accepted = 0;
     let refusal = loop {
@@ -28,9 +33,9 @@ fn fsync_failure_stops_acks_and_reads_go_on() {
 
     // From now on nothing is acknowledged, on no edge, however small.
     assert_eq!(client.post("small", "s", "x").unwrap().status, 503);
-    let mut frames = FrameClient::connect(hub.frames, [1; 16]).unwrap();
-    frames.write(1, b"x").unwrap();
-    assert_eq!(frames.answer().unwrap(), Answer::Nack { seq: 1, code: 5 });
+    frames.write(2, b"x").unwrap();
+    assert_eq!(frames.answer().unwrap(), Answer::Nack { seq: 2, code: 5 });
+    assert_eq!(status_of_welcome(hub.frames), 5, "who comes now hears it at the door");
 
     let ready = get(hub.http, "/readyz");
     assert_eq!(ready.status, 503);
@@ -49,4 +54,12 @@ fn fsync_failure_stops_acks_and_reads_go_on() {
     let _hub = place.start();
     let kept = place.export().iter().filter(|event| event["topic"] == "big").count();
     assert!(kept >= accepted, "{accepted} were acknowledged, {kept} are there");
+}
+
+fn status_of_welcome(addr: SocketAddr) -> u8 {
+    let mut socket = TcpStream::connect(addr).unwrap();
+    socket.write_all(&hello([2; 16], b"")).unwrap();
+    let mut welcome = [0; 17];
+    socket.read_exact(&mut welcome).unwrap();
+    welcome[4]
 }
