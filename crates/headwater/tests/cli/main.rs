@@ -4,6 +4,7 @@
 
 mod bench;
 mod commands;
+mod console;
 mod log;
 mod program;
 mod pub_sub;

@@ -68,3 +68,12 @@ fn what_this_version_cannot_do_is_said_with_2() {
     }
     assert!(!folder.path().join("headwater-data").exists(), "nothing was started");
 }
+
+#[test]
+fn a_second_process_is_refused_the_data_folder() {
+    let hub = Hub::start(&[]);
+    let output = hub.run(&["serve", "--data", "data", "--http", "127.0.0.1:0", "--frames", "off"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("in use by another process"), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "");
+}
