@@ -80,7 +80,7 @@ fn every_default_is_within_its_own_bounds_and_reads_back() {
 #[test]
 fn every_number_is_taken_or_refused_with_a_sentence_at_0_1_and_its_maximum() {
     for key in KEYS {
-        let Some((_, max)) = key.bounds() else { continue };
+        let Some((min, max)) = key.bounds() else { continue };
         let is_span = matches!(key.kind, Kind::Span { .. } | Kind::OptionalSpan { .. });
         let one = if is_span { "1 us" } else { "1" };
         let beyond = if is_span { max.replacen(char::is_numeric, "9999", 1) } else { u64::MAX.to_string() };
@@ -91,6 +91,9 @@ fn every_number_is_taken_or_refused_with_a_sentence_at_0_1_and_its_maximum() {
                 let clear = why.contains(key.name) && (why.contains("at least") || why.contains("less than"));
                 assert!(clear, "{} = {text}: {why}", key.name);
             }
+        }
+        if !min.starts_with('0') {
+            assert!(try_it("0").is_err(), "{} = 0, though {min} is the least", key.name);
         }
         let mut loaded = try_it(&max).unwrap_or_else(|faults| panic!("{} = {max}: {faults}", key.name));
         assert_eq!(key.show(&mut loaded.config), max, "{}", key.name);
