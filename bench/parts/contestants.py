@@ -275,7 +275,8 @@ class Postgres(Contestant):
         self._spawn(self.as_user([f"{self.programs()}/postgres", "-D", data, "-p", str(self.port), "-h", "127.0.0.1",
                                   "-k", "", "-c", "max_connections=300"]), stdout=subprocess.DEVNULL)
         self.addr = f"127.0.0.1:{self.port}"
-        self.psql = [f"{self.programs()}/psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres"]
+        self.psql = [f"{self.programs()}/psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres",
+                     "-d", "postgres"]
         children.wait_until(lambda: subprocess.run([*self.psql, "-c", "select 1"], capture_output=True).returncode == 0,
                             self.name, self.child)
         table = "create table event (seq bigserial primary key, client int not null, payload bytea not null)"
@@ -291,9 +292,11 @@ class Postgres(Contestant):
             file.write("insert into event (client, payload) values (:client_id, '" + "x" * int(option["--size"]) + "');\n")
         logs = os.path.join(self.folder, f"pgbench-{time.monotonic_ns()}")
         before = cpu_seconds(self.pid)
-        subprocess.run([f"{self.programs()}/pgbench", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-n",
-                        "-M", "prepared", "-f", script, "-c", str(clients), "-j", "2", "-T", str(seconds),
-                        "-l", "--log-prefix", logs], check=True, capture_output=True)
+        done = subprocess.run([f"{self.programs()}/pgbench", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-n",
+                               "-M", "prepared", "-f", script, "-c", str(clients), "-j", "2", "-T", str(seconds),
+                               "-l", "--log-prefix", logs, "postgres"], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"pgbench: {done.stderr.strip()[-300:]}")
         spent = cpu_seconds(self.pid) - before
         times = sorted(int(line.split()[2]) / 1000 for path in glob.glob(logs + ".*") for line in open(path))
         at = lambda part: times[min(len(times) - 1, int(len(times) * part))] if times else 0

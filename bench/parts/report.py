@@ -62,6 +62,8 @@ def write(folder, row, facts, tables, goals, contestants, skipped, notes):
                 for text, measured, good in goals]
         out.append("")
     for at, table in enumerate(tables):
+        if not table.rounds and not table.failed:
+            continue
         kinds = {one.name: kind_of(one) for one in contestants}
         heading = next((heading for key, heading, _ in table.columns if key == table.headline), "")
         drawn = plot.bars(f"{row.title}: {table.title}", heading, [

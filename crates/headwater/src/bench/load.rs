@@ -20,6 +20,8 @@ use super::tally::{SLICE, Slice, Tally, add_slices};
 const READ_LEN: usize = 256 * 1_024;
 /// How long answers are waited for after the last event.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(15);
+/// How long a server may be silent while events are under way. The worst peer took eight seconds in an overload.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// How long a thread sleeps between two looks at the clock, at a rate. The poll itself knows milliseconds only.
 const RATE_STEP: Duration = Duration::from_micros(100);
 
@@ -184,13 +186,17 @@ impl<'a> Worker<'a> {
             if self.failed.load(Ordering::Relaxed) {
                 bail!("another thread of the load has failed");
             }
-            let over = !self.advance(now());
+            let over = !self.advance(now())?;
             if tells_phase {
                 self.progress.phase.store(self.phase as u64, Ordering::Relaxed);
             }
             if over && self.is_drained(now()) {
                 self.count_unanswered();
                 return Ok(());
+            }
+            if now() > self.last_answer + nanos(SILENCE_MAX) && self.senders.iter().any(|sender| sender.under_way() > 0)
+            {
+                bail!("the server has answered nothing for {} s", SILENCE_MAX.as_secs());
             }
             let rate = if over { None } else { self.load.phases[self.phase].rate };
             if !over {
@@ -223,18 +229,19 @@ impl<'a> Worker<'a> {
     }
 
     /// Moves on to the phase of this moment; false when all are over.
-    fn advance(&mut self, now: u64) -> bool {
+    fn advance(&mut self, now: u64) -> anyhow::Result<bool> {
         while self.phase < self.load.phases.len() && now >= self.bounds[self.phase + 1] {
-            self.end_phase();
+            self.end_phase()?;
             self.phase += 1;
         }
-        self.phase < self.load.phases.len() && self.left > 0
+        Ok(self.phase < self.load.phases.len() && self.left > 0)
     }
 
-    /// At a rate, what was due and couldn't be sent in its phase is given up and counted.
-    fn end_phase(&mut self) {
+    /// At a rate, what was due since the last look is still sent; what has no room is given up and counted.
+    fn end_phase(&mut self) -> anyhow::Result<()> {
         for at in 0..self.senders.len() {
             if let Some(interval) = self.interval(self.phase) {
+                self.offer(at, u64::MAX)?;
                 let due = self.due(at, interval, u64::MAX);
                 let unsent = due.saturating_sub(self.senders[at].taken);
                 self.tallies[self.phase].unsent += unsent;
@@ -242,6 +249,7 @@ impl<'a> Worker<'a> {
             }
             self.senders[at].taken = 0;
         }
+        Ok(())
     }
 
     /// Time between two events of one connection in ns; `None` in a closed loop.
@@ -253,8 +261,12 @@ impl<'a> Worker<'a> {
     /// How many events are due on a connection by now. The connections take turns: each begins a bit after the last. What
     /// would be due at the very end of a phase belongs to the next.
     fn due(&self, at: usize, interval: f64, now: u64) -> u64 {
-        let now = now.min(self.bounds[self.phase + 1].saturating_sub(1));
-        let elapsed = now.saturating_sub(self.bounds[self.phase]) as f64 - self.offset(at, interval);
+        let (begin, end) = (self.bounds[self.phase], self.bounds[self.phase + 1]);
+        if begin == end {
+            return 0;
+        }
+        let now = now.min(end - 1);
+        let elapsed = now.saturating_sub(begin) as f64 - self.offset(at, interval);
         if elapsed < 0.0 { 0 } else { (elapsed / interval) as u64 + 1 }
     }
 
