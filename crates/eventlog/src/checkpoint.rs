@@ -308,8 +308,10 @@ fn load_ids(source: &mut Source, before: Seq, ids: &mut Ids) -> Option<()> {
         if count == 0 {
             return Some(());
         }
-        for _ in 0..count {
-            let (hash, seq) = ([source.u64()?, source.u64()?], source.u64()?);
+        let entries = source.take(usize::try_from(count).ok()?.checked_mul(24)?)?;
+        for entry in entries.chunks_exact(24) {
+            let field = |at| number::<8>(entry, at).map(u64::from_be_bytes);
+            let (hash, seq) = ([field(0)?, field(8)?], field(16)?);
             while let Some((moment, _)) = moments.next_if(|(_, first)| *first <= seq) {
                 at = moment;
             }
