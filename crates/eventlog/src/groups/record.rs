@@ -81,13 +81,6 @@ pub(crate) struct Revived {
     pub(crate) seqs: Vec<Seq>,
 }
 
-impl Settled {
-    /// Whether it says nothing.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.done.is_empty() && self.retries.is_empty() && self.dead.is_empty()
-    }
-}
-
 impl GroupRecord {
     /// The bytes that go into the log.
     pub(crate) fn encode(&self) -> Vec<u8> {
