@@ -186,6 +186,8 @@ impl Live {
     fn fill(&mut self, slot: u32, batch: &Batch) {
         let Some(wanting) = self.rings.get_mut(slot) else { return };
         let ring = &wanting.ring;
+        // Several blocks a ring, whatever its budget: the newest always stays, so it must not be most of it.
+        let block_bytes = BLOCK_BYTES.min(self.core.fanout.ring_bytes_max / 4);
         let push = |builder: &mut Builder| {
             let Some(block) = builder.take() else { return };
             let (added, freed) = ring.push(block, self.core.fanout.ring_bytes_max);
@@ -195,7 +197,7 @@ impl Live {
         for at in wanting.events.drain(..) {
             let Some(recorded) = batch.events.get(at as usize) else { continue };
             self.builder.frame(recorded.position.seq, |out| ring.encoder().event(ring.filter(), recorded, out));
-            if self.builder.len() >= BLOCK_BYTES {
+            if self.builder.len() >= block_bytes {
                 push(&mut self.builder);
             }
         }
