@@ -167,10 +167,11 @@ impl Client {
         (len > 0).then_some(chunk)
     }
 
-    /// A line without its end; empty at the end of the connection.
+    /// A line without its end.
     pub async fn line(&mut self) -> String {
         let mut line = String::new();
-        timeout(PATIENCE, self.reader.read_line(&mut line)).await.expect("no line").unwrap_or(0);
+        let len = timeout(PATIENCE, self.reader.read_line(&mut line)).await.expect("no line").unwrap_or(0);
+        assert!(len > 0, "the connection was closed");
         line.trim_end_matches(['\r', '\n']).to_owned()
     }
 
