@@ -1,10 +1,11 @@
 //! The hub itself: what its parts share, and what edges call beside publishing and watching.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use headwater_event::{Bus, Clock, Filter, Health, Position, Principal, Refusal, StickyPage, Topic};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::access::Access;
@@ -99,6 +100,10 @@ pub(crate) struct Core {
     pub(crate) fanout: FanoutSettings,
     pub(crate) rings: Rings,
     pub(crate) shards: Box<[Shard]>,
+    /// How many calls the shards have not answered to the end.
+    pub(crate) calls: AtomicUsize,
+    /// The last of these calls was answered.
+    pub(crate) all_written: Notify,
     /// How far live has come: every ring has all that it wants up to here.
     pub(crate) up_to: AtomicU64,
     pub(crate) wheel: Wheel,
@@ -113,8 +118,16 @@ impl Core {
     pub(crate) fn call(&self, ring: &Arc<Ring>) {
         for (number, shard) in self.shards.iter().enumerate() {
             if ring.call(number) {
+                self.calls.fetch_add(1, Ordering::AcqRel);
                 shard.call(ring);
             }
+        }
+    }
+
+    /// A shard has written to all watchers of a ring for which it was called.
+    pub(crate) fn answered(&self) {
+        if self.calls.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.all_written.notify_one();
         }
     }
 
@@ -133,6 +146,8 @@ impl Hub {
         let shards = if settings.fanout.shards == 0 { cores() } else { settings.fanout.shards.min(SHARDS_MAX) };
         let gate = Gate::new(bus);
         let core = Arc::new(Core {
+            calls: AtomicUsize::new(0),
+            all_written: Notify::new(),
             up_to: AtomicU64::new(gate.head().seq),
             gate,
             admission: Admission::new(settings.limits, settings.access),

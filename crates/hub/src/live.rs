@@ -24,6 +24,8 @@ pub(crate) struct Live {
     builder: Builder,
     /// The rings that got something in the present batch.
     touched: Vec<u32>,
+    /// The most bytes that any ring may have got since the shards were seen to have written all.
+    ahead: usize,
     /// The ring to be shrunk next, when all rings together have too much.
     shrink_next: u32,
 }
@@ -42,6 +44,7 @@ impl Live {
             rings: Slab::new(),
             builder: Builder::default(),
             touched: Vec::new(),
+            ahead: 0,
             shrink_next: 0,
         }
     }
@@ -78,6 +81,7 @@ impl Live {
                 None => {}
                 Some(Ok(batch)) => {
                     self.spread(&batch);
+                    self.wait_for_shards().await;
                     // A log that is read from memory never waits, and neither must those who share this thread with it.
                     tokio::task::yield_now().await;
                 }
@@ -147,9 +151,11 @@ impl Live {
     fn spread(&mut self, batch: &Batch) {
         self.sort(batch);
         let mut touched = std::mem::take(&mut self.touched);
+        let mut most = 0;
         for slot in &touched {
-            self.fill(*slot, batch);
+            most = most.max(self.fill(*slot, batch));
         }
+        self.ahead += most;
         self.keep_in_budget();
         // Watchers that join ask how far live is; only when the rings have everything up to there, it may say so.
         self.core.up_to.store(batch.up_to, Ordering::Release);
@@ -183,13 +189,16 @@ impl Live {
         }
     }
 
-    fn fill(&mut self, slot: u32, batch: &Batch) {
-        let Some(wanting) = self.rings.get_mut(slot) else { return };
+    /// Fills one ring; gives how many bytes it got.
+    fn fill(&mut self, slot: u32, batch: &Batch) -> usize {
+        let Some(wanting) = self.rings.get_mut(slot) else { return 0 };
         let ring = &wanting.ring;
         // Several blocks a ring, whatever its budget: the newest always stays, so it must not be most of it.
         let block_bytes = BLOCK_BYTES.min(self.core.fanout.ring_bytes_max / 4);
-        let push = |builder: &mut Builder| {
+        let mut filled = 0;
+        let mut push = |builder: &mut Builder| {
             let Some(block) = builder.take() else { return };
+            filled += block.cost();
             let (added, freed) = ring.push(block, self.core.fanout.ring_bytes_max);
             self.core.metrics.ring_bytes.fetch_add(added as u64, Ordering::Relaxed);
             self.core.metrics.ring_bytes.fetch_sub(freed as u64, Ordering::Relaxed);
@@ -204,6 +213,20 @@ impl Live {
         push(&mut self.builder);
         // A burst must not leave its list with every ring for ever.
         wanting.events.shrink_to(64);
+        filled
+    }
+
+    /// Lets the shards finish when half a ring's budget was filled since they had. What live hasn't read yet waits in the
+    /// log for nothing; but if it ran ahead, watchers that read all they get would fall out of their ring, and each would
+    /// have to read the log for itself. Shards never wait for a socket, so this ends.
+    async fn wait_for_shards(&mut self) {
+        if self.ahead < self.core.fanout.ring_bytes_max / 2 {
+            return;
+        }
+        while self.core.calls.load(Ordering::Acquire) > 0 {
+            self.core.all_written.notified().await;
+        }
+        self.ahead = 0;
     }
 
     /// When all rings together have too much, each in its turn lets go of its older half, down to seven eighths of what

@@ -56,6 +56,7 @@ impl Shard {
                         tokio::task::yield_now().await;
                     }
                 }
+                core.answered();
             }
         }
     }

@@ -55,6 +55,32 @@ async fn a_stalled_watcher_costs_no_memory_and_misses_nothing() {
     assert!(lagging > 0, "it never fell behind");
 }
 
+/// A flood that is many times the ring, while the socket takes everything: it's the fan-out that must not run ahead of
+/// its own writing, or all watchers would have to read the log each for itself.
+#[tokio::test]
+async fn who_reads_all_that_comes_never_falls_behind() {
+    /// Takes everything and keeps nothing.
+    struct Open;
+    impl Sink for Open {
+        fn try_write(&self, slices: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
+            Ok(slices.iter().map(|slice| slice.len()).sum())
+        }
+    }
+
+    let house = house(small_rings(600_000));
+    let hub = &house.hub;
+    let outlets: Vec<_> = (0..400).map(|_| hub.outlet(anyone(), Box::new(Open), OutletSettings::default())).collect();
+    for outlet in &outlets {
+        outlet.watch(watch("a")).await.unwrap();
+    }
+    begun(hub).await;
+    for _ in 0..40 {
+        publish(hub, (0..500).map(|_| publication("a", "y".repeat(100))).collect()).await;
+    }
+    until("all is told", || hub.metrics().deliveries.load(Ordering::Relaxed) == 400 * 20_000).await;
+    assert_eq!(hub.metrics().lagging.load(Ordering::Relaxed), 0);
+}
+
 #[tokio::test]
 async fn a_watcher_who_wants_gaps_is_told_the_gap_and_goes_on_with_now() {
     let house = house(small_rings(RING));
