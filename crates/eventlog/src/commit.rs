@@ -17,6 +17,11 @@ use crate::scan::records;
 /// After so many commits of one append each, with nothing behind them, its appender is taken for alone.
 const LONE_AFTER: u32 = 3;
 
+/// Every so often a lone appender's batch goes to the writer all the same. A commit on the caller's thread hides who waits
+/// for that thread: on one core 256 clients looked alone for ever, one after the other, and got 9,000 events a second in
+/// place of 100,000. While the writer syncs, they come forward, and nobody is alone any more.
+const LOOK_AROUND_EVERY: u32 = 16;
+
 /// On a slower disk than this the caller's thread, which serves others too, isn't lent to the disk: two hand-overs
 /// between threads (some 20 us) then don't count beside the sync.
 const LONE_COMMIT_US_MAX: u64 = 1_000;
@@ -24,7 +29,8 @@ const LONE_COMMIT_US_MAX: u64 = 1_000;
 impl Core {
     /// Whether whoever appends now may commit on its own thread.
     pub(crate) fn is_alone(&self, intake: &Intake) -> bool {
-        !self.threaded || (intake.lone >= LONE_AFTER && self.commit_us() < LONE_COMMIT_US_MAX)
+        let looks_alone = intake.lone >= LONE_AFTER && !intake.lone.is_multiple_of(LOOK_AROUND_EVERY);
+        !self.threaded || (looks_alone && self.commit_us() < LONE_COMMIT_US_MAX)
     }
 
     /// The writer's thread: takes all that waits, and commits it, until the log ends.

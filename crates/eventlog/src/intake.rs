@@ -264,7 +264,7 @@ impl Intake {
     pub(crate) fn done(&mut self, batch: &Forming, lone: bool) {
         self.committing = false;
         self.durable = batch.before + batch.events;
-        self.lone = if lone && !self.has_work() { self.lone.saturating_add(1) } else { 0 };
+        self.lone = if lone && !self.has_work() { self.lone.wrapping_add(1) } else { 0 };
     }
 
     /// Takes nothing any more, and gives up what is on its way.
