@@ -180,8 +180,8 @@ impl<'a> Connection<'a> {
             if self.is_over() {
                 return Poll::Ready(Ok(()));
             }
-            // The three seldom things know this task's waker from the first time on. To ask them again for each message
-            // would cost a tenth of it; whoever was woken for nothing else asks them, and a glance tells the rest.
+            // The three seldom things know this task's waker from the first time on: they needn't be asked again for each
+            // message. Whoever was woken for nothing else asks them, and a glance tells the rest.
             let nothing_else = has_worked
                 && watched_by.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
                 && !claim.is_superseded()
