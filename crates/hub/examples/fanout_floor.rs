@@ -30,6 +30,10 @@ impl Encode for Plain {
         out.extend_from_slice(&recorded.event.payload);
     }
 
+    fn passing(&self, filter: &Filter, recorded: &Recorded, out: &mut Vec<u8>) {
+        self.event(filter, recorded, out);
+    }
+
     fn gap(&self, _: &Filter, _: Position, _: Position, _: &mut Vec<u8>) {}
 
     fn beat(&self, _: &mut Vec<u8>) {}

@@ -79,7 +79,8 @@ impl Access {
     }
 }
 
-fn is_reserved(text: &str) -> bool {
+/// Whether a topic or filter belongs to the hub itself.
+pub(crate) fn is_reserved(text: &str) -> bool {
     RESERVED_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use headwater_event::{Principal, ProducerId, Publication, Refusal, Topic};
+use headwater_event::{Event, Principal, ProducerId, Publication, Refusal, Topic};
 
-use crate::access::Access;
+use crate::access::{Access, is_reserved};
 use crate::limits::Limits;
 use crate::pace::Pace;
 use crate::rate::Rates;
@@ -53,6 +53,12 @@ pub(crate) struct Permit {
 pub(crate) struct Pass {
     batch: Vec<Publication>,
     permit: Permit,
+}
+
+/// Events that may be told to those who watch now. Only this file makes one.
+#[derive(Debug)]
+pub(crate) struct PassingPass {
+    events: Vec<Event>,
 }
 
 /// A number that may be used up. Only this file makes one.
@@ -105,6 +111,48 @@ impl Admission {
         let permit = self.enter(batch.len(), bytes)?;
         self.rates.take(who, batch.len())?;
         Ok(Pass { batch, permit })
+    }
+
+    /// Lets events be told to those who watch now; the disk has nothing to do with them.
+    pub(crate) fn admit_passing(
+        &self,
+        who: &Principal,
+        events: Vec<Event>,
+        has_room: bool,
+    ) -> Result<PassingPass, Refusal> {
+        let mut checked: Option<&Topic> = None;
+        for event in &events {
+            self.check_size(event.payload.len())?;
+            if checked != Some(&event.topic) {
+                self.access.may_publish(who, &event.topic)?;
+                checked = Some(&event.topic);
+            }
+        }
+        if !has_room {
+            return Err(Refusal::Full { wait: FULL_WAIT });
+        }
+        self.rates.take(who, events.len())?;
+        Ok(PassingPass { events })
+    }
+
+    /// Lets in what the hub itself has to keep, on topics that are closed to clients. Nobody is refused here, as each part
+    /// of the hub waits for its own word before it says the next; the room that it takes is counted.
+    ///
+    /// # Errors
+    /// `NotAllowed` for any other topic: those are the clients', and enter by [`Admission::admit`].
+    pub(crate) fn admit_own(&self, batch: Vec<Publication>) -> Result<Pass, Refusal> {
+        let mut bytes = 0;
+        for publication in &batch {
+            let event = &publication.event;
+            if !is_reserved(event.topic.as_str()) {
+                return Err(Refusal::NotAllowed);
+            }
+            bytes += event.payload.len() + event.topic.as_str().len() + event.headers.as_stored().len();
+        }
+        let events = batch.len();
+        self.waiting.events.fetch_add(events, Ordering::AcqRel);
+        self.waiting.bytes.fetch_add(bytes, Ordering::AcqRel);
+        Ok(Pass { batch, permit: Permit { waiting: Arc::clone(&self.waiting), events, bytes } })
     }
 
     /// Lets a number be used up: it costs a record in the log, as an event without bytes.
@@ -188,6 +236,15 @@ impl Drop for Permit {
 }
 
 impl Pass {
+    /// This and what the hub itself adds to it, as one batch.
+    pub(crate) fn and(mut self, own: Self) -> Self {
+        let Self { batch, mut permit } = own;
+        self.batch.extend(batch);
+        self.permit.events += std::mem::take(&mut permit.events);
+        self.permit.bytes += std::mem::take(&mut permit.bytes);
+        self
+    }
+
     /// The events as they were admitted, to be stamped before they enter.
     pub(crate) fn publications(&mut self) -> impl Iterator<Item = &mut Publication> {
         self.batch.iter_mut()
@@ -195,6 +252,16 @@ impl Pass {
 
     pub(crate) fn redeem(self) -> (Vec<Publication>, Permit) {
         (self.batch, self.permit)
+    }
+}
+
+impl PassingPass {
+    pub(crate) fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    pub(crate) fn redeem(self) -> Vec<Event> {
+        self.events
     }
 }
 

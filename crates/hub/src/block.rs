@@ -14,6 +14,8 @@ pub(crate) struct Block {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) end: u32,
+    /// The client has to acknowledge it.
+    pub(crate) is_counted: bool,
     pub(crate) seq: Seq,
 }
 
@@ -26,14 +28,14 @@ pub(crate) struct Builder {
 
 impl Builder {
     /// Adds what `encode` writes as one frame; nothing when it writes nothing.
-    pub(crate) fn frame(&mut self, seq: Seq, encode: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn frame(&mut self, seq: Seq, is_counted: bool, encode: impl FnOnce(&mut Vec<u8>)) {
         let before = self.bytes.len();
         encode(&mut self.bytes);
         if self.bytes.len() == before {
             return;
         }
         match u32::try_from(self.bytes.len()) {
-            Ok(end) => self.frames.push(Frame { end, seq }),
+            Ok(end) => self.frames.push(Frame { end, is_counted, seq }),
             // A block is cut long before 4 GiB; a single frame of that size can't come from a bounded payload.
             Err(_) => self.bytes.truncate(before),
         }
@@ -114,7 +116,7 @@ mod tests {
     fn block() -> Block {
         let mut builder = Builder::default();
         for (seq, text) in [(5, "abc"), (6, ""), (7, "de"), (9, "f")] {
-            builder.frame(seq, |out| out.extend_from_slice(text.as_bytes()));
+            builder.frame(seq, false, |out| out.extend_from_slice(text.as_bytes()));
         }
         builder.take().unwrap()
     }

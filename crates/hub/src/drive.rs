@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
-use headwater_event::Position;
+use headwater_event::{Position, Seq};
 
 use crate::metrics::Metrics;
 use crate::outlet::{Closed, Outlet, State};
@@ -49,6 +49,8 @@ enum Stand {
     Wanting,
     /// There is more, but others come first.
     Busy,
+    /// There is more, once the client has acknowledged what it has.
+    Starved,
     Blocked,
 }
 
@@ -89,7 +91,7 @@ impl Outlet {
             stand = self.follow(state, &mut subscription, gather);
         }
         state.subscriptions.put_back(id.slot, subscription);
-        if self.has_failed(state) || !matches!(stand, Stand::Idle) {
+        if self.has_failed(state) || !matches!(stand, Stand::Idle | Stand::Starved) {
             // The rest is for the connection's own task: to wait for the socket, or to read from the log.
             state.is_due = true;
             state.wake();
@@ -114,7 +116,7 @@ impl Outlet {
             return self.blocked(state);
         }
         while !state.front.is_empty() || !state.own.is_empty() {
-            if let Wrote::Blocked = self.write(state, &[]) {
+            if let Wrote::Blocked = self.write(state, &[], 0) {
                 return self.blocked(state);
             }
         }
@@ -144,13 +146,19 @@ impl Outlet {
         for slot in 0..state.subscriptions.end() {
             let Some(mut subscription) = state.subscriptions.take_out(slot) else { continue };
             let mut stand = self.drive_one(state, &mut subscription, &mut gather);
-            let id = WatchId { slot, turn: subscription.turn };
+            let id = subscription.id;
             match &mut subscription.place {
                 Place::Reading(reading) if matches!(stand, Stand::Wanting) => {
                     if *state.reader.get_or_insert(id) == id && state.work.is_none() {
                         state.work = Some(reading.read(&self.core.gate, subscription.ring.filter(), subscription.seen));
                     }
                     stand = Stand::Idle;
+                }
+                Place::Reading(_) if matches!(stand, Stand::Starved) && state.reader == Some(id) => {
+                    // Others need not wait for this client's acknowledgements.
+                    state.reader = None;
+                    state.work = None;
+                    is_busy = true;
                 }
                 Place::Reading(_) => {}
                 Place::Live(_) | Place::Joining if state.reader == Some(id) => {
@@ -207,11 +215,16 @@ impl Outlet {
                 }
                 continue;
             }
-            match self.write(state, gather.pieces()) {
+            let let_through = state.window.as_ref().map_or(usize::MAX, |window| gather.let_through(window));
+            if let_through == 0 {
+                return self.starved(state);
+            }
+            match self.write(state, gather.pieces(), let_through) {
                 Wrote::Blocked => return Stand::Blocked,
                 Wrote::Took(0) => {}
                 Wrote::Took(taken) => {
-                    let advance = gather.advance(taken);
+                    let id = subscription.id;
+                    let advance = gather.advance(taken, |seq| state.sent(seq, id));
                     subscription.place = Place::Live(advance.cursor);
                     subscription.seen = advance.seen.unwrap_or(subscription.seen);
                     // The data begins where the front and the own frames end, so the front is empty here.
@@ -257,7 +270,7 @@ impl Outlet {
         let epoch = self.core.gate.head().epoch;
         for _ in 0..WRITES_IN_A_ROW {
             let placed = self.place(subscription);
-            let Subscription { place, ring, seen, .. } = subscription;
+            let Subscription { id, place, ring, seen, .. } = subscription;
             let Place::Reading(reading) = place else { return Stand::Idle };
             if reading.may_leave()
                 && let Placed::At(cursor) = placed
@@ -274,10 +287,15 @@ impl Outlet {
                 }
                 return Stand::Wanting;
             };
-            match self.write(state, &[bytes]) {
+            let let_through = state.window.as_ref().map_or(usize::MAX, |window| reading.let_through(window));
+            if let_through == 0 {
+                reading.lighten();
+                return self.starved(state);
+            }
+            match self.write(state, &[bytes], let_through) {
                 Wrote::Took(0) => {}
                 Wrote::Took(bytes) => {
-                    let (rest, frames) = reading.took(bytes, seen);
+                    let (rest, frames) = reading.took(bytes, seen, |seq| state.sent(seq, *id));
                     state.front = rest;
                     state.tally.frames += frames as u64;
                 }
@@ -326,9 +344,23 @@ impl Outlet {
         }
     }
 
-    /// One write: the front, the edge's own frames, then `data`. Gives how many bytes of `data` were taken.
-    fn write(&self, state: &mut State, data: &[Bytes]) -> Wrote {
-        let taken = match self.write_to_sink(state, data) {
+    /// The client has to acknowledge something before it gets more; what is the edge's own is written all the same.
+    fn starved(&self, state: &mut State) -> Stand {
+        while !state.front.is_empty() || !state.own.is_empty() {
+            if let Wrote::Blocked = self.write(state, &[], 0) {
+                return Stand::Blocked;
+            }
+        }
+        if let Some(window) = &mut state.window {
+            window.is_starved = true;
+        }
+        Stand::Starved
+    }
+
+    /// One write: the front, the edge's own frames, then the first `len_max` bytes of `data`. Gives how many bytes of
+    /// `data` were taken.
+    fn write(&self, state: &mut State, data: &[Bytes], len_max: usize) -> Wrote {
+        let taken = match self.write_to_sink(state, data, len_max) {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
             other => other,
         };
@@ -349,18 +381,28 @@ impl Outlet {
         }
     }
 
-    fn write_to_sink(&self, state: &State, data: &[Bytes]) -> io::Result<usize> {
+    fn write_to_sink(&self, state: &State, data: &[Bytes], len_max: usize) -> io::Result<usize> {
         // Nearly always there is one piece and nothing before it.
         if let [one] = data
             && state.front.is_empty()
             && state.own.is_empty()
         {
-            return self.sink.try_write(&[IoSlice::new(one)]);
+            return self.sink.try_write(&[IoSlice::new(&one[..one.len().min(len_max)])]);
         }
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let mut count = 0;
         let own = std::iter::once(&state.front).chain(&state.own);
-        for piece in own.chain(data).filter(|piece| !piece.is_empty()).take(SLICES_MAX) {
+        for piece in own.filter(|piece| !piece.is_empty()).take(SLICES_MAX) {
+            slices[count] = IoSlice::new(piece);
+            count += 1;
+        }
+        let mut left = len_max;
+        for piece in data.iter().take(SLICES_MAX - count) {
+            let piece = &piece[..piece.len().min(left)];
+            if piece.is_empty() {
+                break;
+            }
+            left -= piece.len();
             slices[count] = IoSlice::new(piece);
             count += 1;
         }
@@ -390,6 +432,13 @@ impl Outlet {
 }
 
 impl State {
+    /// A frame that the client has to acknowledge was given to the socket.
+    fn sent(&mut self, seq: Seq, id: WatchId) {
+        if let Some(window) = &mut self.window {
+            window.sent(seq, Some(id));
+        }
+    }
+
     /// So many bytes were taken from the front, then from the own frames; gives how many went beyond both.
     fn took_own(&mut self, taken: usize) -> usize {
         let of_front = taken.min(self.front.len());

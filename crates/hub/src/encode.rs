@@ -2,18 +2,34 @@
 
 use std::io::{self, IoSlice};
 
-use headwater_event::{Filter, Position, Recorded};
+use headwater_event::{Filter, Position, Recorded, Text};
 
 /// An edge's spelling of what watchers get.
 ///
-/// An event is encoded once for each (filter, name), whatever the number of watchers. Each call appends one whole frame
+/// An event is encoded once for each (filter, name, variant), whatever the number of watchers. Each call appends one whole frame
 /// of the protocol, or nothing when the protocol has no word for it.
 pub trait Encode: Send + Sync {
-    /// Names the spelling: watchers of one filter with encoders of one name share the same bytes.
+    /// Names the spelling: watchers of one filter with encoders of one name and variant share the
+    /// same bytes.
     fn name(&self) -> &'static str;
+
+    /// Tells encoders of one name apart whose bytes differ all the same; mostly there is nothing to tell.
+    fn variant(&self) -> Option<&Text> {
+        None
+    }
 
     /// Something happened.
     fn event(&self, filter: &Filter, recorded: &Recorded, out: &mut Vec<u8>);
+
+    /// Something happened that is kept nowhere: it has no position, and who comes back can't be given it.
+    fn passing(&self, filter: &Filter, recorded: &Recorded, out: &mut Vec<u8>);
+
+    /// Whether the client has to acknowledge the frame of this event (as [`event`](Encode::event) and
+    /// [`state`](Encode::state) write it), under the number that [`number_of`](crate::number_of) gives it.
+    fn is_acknowledged(&self, recorded: &Recorded) -> bool {
+        let _ = recorded;
+        false
+    }
 
     /// The latest state of one topic, for a newcomer, before all that happens later.
     ///

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use headwater_event::{
-    Batch, Bus, BusError, Filter, Health, Later, Position, ProducerId, Receipts, Seq, StickyPage, Tail, Topic,
+    Batch, Bus, BusError, Filter, GroupName, GroupOptions, Health, Later, Member, Position, ProducerId, Receipts, Seq,
+    StickyPage, Tail, Topic,
 };
 
 use crate::admission::{Pass, Permit, UsePass};
@@ -52,6 +53,14 @@ impl Gate {
 
     pub(crate) fn tail(&self, after: Position) -> Result<Box<dyn Tail>, BusError> {
         self.bus.tail(after)
+    }
+
+    pub(crate) async fn join(&self, group: &GroupName, options: GroupOptions) -> Result<Box<dyn Member>, BusError> {
+        self.bus.join(group, options).await
+    }
+
+    pub(crate) async fn end_group(&self, group: &GroupName) -> Result<(), BusError> {
+        self.bus.end_group(group).await
     }
 
     pub(crate) async fn latest(

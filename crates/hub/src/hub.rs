@@ -17,6 +17,7 @@ use crate::limits::Limits;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::outlet::{Outlet, OutletSettings};
+use crate::passing::Passing;
 use crate::publish::refusal_of;
 use crate::ring::Ring;
 use crate::rings::Rings;
@@ -99,6 +100,7 @@ pub(crate) struct Core {
     pub(crate) clock: Clock,
     pub(crate) fanout: FanoutSettings,
     pub(crate) rings: Rings,
+    pub(crate) passing: Passing,
     pub(crate) shards: Box<[Shard]>,
     /// How many calls the shards have not answered to the end.
     pub(crate) calls: AtomicUsize,
@@ -155,6 +157,7 @@ impl Hub {
             clock: settings.clock,
             fanout: settings.fanout,
             rings: Rings::new(shards),
+            passing: Passing::default(),
             shards: (0..shards).map(|_| Shard::default()).collect(),
             wheel: Wheel::new(),
             tick: AtomicU32::new(0),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use headwater_event::{Batch, BusError, Seq, Tail};
+use headwater_event::{Batch, BusError, Position, Recorded, Seq, Tail};
 
 use crate::block::Builder;
 use crate::hub::Core;
@@ -28,6 +28,15 @@ pub(crate) struct Live {
     ahead: usize,
     /// The ring to be shrunk next, when all rings together have too much.
     shrink_next: u32,
+}
+
+/// What is spread.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// What stands in the log.
+    Kept,
+    /// What is told once and kept nowhere.
+    Passing,
 }
 
 struct Wanting {
@@ -63,10 +72,12 @@ impl Live {
             if self.rings.len() == 0 {
                 // Nobody watches: the log is not read, and the next watcher begins where it stands then.
                 tail = None;
+                drop(core.passing.take());
                 core.rings.changed().await;
                 continue;
             }
             let Some(following) = &mut tail else {
+                self.spread_passing(at);
                 tokio::time::sleep(RETRY_WAIT).await;
                 tail = self.follow_from_now();
                 continue;
@@ -76,9 +87,12 @@ impl Live {
             let read = tokio::select! {
                 read = following.next(&wanted) => Some(read),
                 () = core.rings.changed() => None,
+                () = core.passing.came() => None,
             };
+            // Also when events have come from the log: neither kind waits until the other has a pause.
+            self.spread_passing(at);
             match read {
-                None => {}
+                None => self.wait_for_shards().await,
                 Some(Ok(batch)) => {
                     self.spread(&batch);
                     self.wait_for_shards().await;
@@ -149,11 +163,15 @@ impl Live {
 
     /// Encodes a batch once for each ring that wants of it, then calls the shards.
     fn spread(&mut self, batch: &Batch) {
+        self.spread_as(batch, Kind::Kept);
+    }
+
+    fn spread_as(&mut self, batch: &Batch, kind: Kind) {
         self.sort(batch);
         let mut touched = std::mem::take(&mut self.touched);
         let mut most = 0;
         for slot in &touched {
-            most = most.max(self.fill(*slot, batch));
+            most = most.max(self.fill(*slot, batch, kind));
         }
         self.ahead += most;
         self.keep_in_budget();
@@ -165,6 +183,19 @@ impl Live {
             }
         }
         self.touched = touched;
+    }
+
+    /// The same for what is kept nowhere; it stands in the rings behind the last event that live has read.
+    fn spread_passing(&mut self, at: Seq) {
+        let events = self.core.passing.take();
+        if events.is_empty() {
+            return;
+        }
+        let epoch = self.core.gate.head().epoch;
+        let no_position = Position::new(epoch, 0);
+        let events = events.into_iter().map(|event| Recorded { position: no_position, event, sticky: false }).collect();
+        let batch = Batch { events, up_to: at };
+        self.spread_as(&batch, Kind::Passing);
     }
 
     /// Notes at each ring which events of the batch it wants.
@@ -190,7 +221,7 @@ impl Live {
     }
 
     /// Fills one ring; gives how many bytes it got.
-    fn fill(&mut self, slot: u32, batch: &Batch) -> usize {
+    fn fill(&mut self, slot: u32, batch: &Batch, kind: Kind) -> usize {
         let Some(wanting) = self.rings.get_mut(slot) else { return 0 };
         let ring = &wanting.ring;
         // Several blocks a ring, whatever its budget: the newest always stays, so it must not be most of it.
@@ -205,7 +236,17 @@ impl Live {
         };
         for at in wanting.events.drain(..) {
             let Some(recorded) = batch.events.get(at as usize) else { continue };
-            self.builder.frame(recorded.position.seq, |out| ring.encoder().event(ring.filter(), recorded, out));
+            let encoder = ring.encoder();
+            match kind {
+                Kind::Kept => {
+                    let is_counted = encoder.is_acknowledged(recorded);
+                    let seq = recorded.position.seq;
+                    self.builder.frame(seq, is_counted, |out| encoder.event(ring.filter(), recorded, out));
+                }
+                Kind::Passing => {
+                    self.builder.frame(batch.up_to, false, |out| encoder.passing(ring.filter(), recorded, out));
+                }
+            }
             if self.builder.len() >= block_bytes {
                 push(&mut self.builder);
             }

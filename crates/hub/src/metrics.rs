@@ -20,6 +20,8 @@ pub const LATENCY_BUCKETS_US: [u64; 18] = [
 pub struct Metrics {
     /// Events that became durable, without duplicates.
     pub published: AtomicU64,
+    /// Events that were told to those who watched, and kept nowhere.
+    pub passed: AtomicU64,
     /// Events that were recognised as resent.
     pub duplicates: AtomicU64,
     /// Refused batches by name; see [`REFUSAL_NAMES`] and [`Metrics::refused_by_name`].

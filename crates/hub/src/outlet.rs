@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_event::{Position, Principal, Refusal};
+use headwater_event::{Filter, Position, Principal, Refusal};
 
 use crate::access::Allowed;
 use crate::drive::{Driven, Tally};
@@ -18,6 +18,7 @@ use crate::reading::{Reading, Work};
 use crate::slab::Slab;
 use crate::subscription::{Place, Subscription};
 use crate::watch::{From, Watch, WatchError, WatchId};
+use crate::window::Window;
 
 /// How many rounds of writing and reading one poll does before it lets others have the thread.
 const ROUNDS_MAX: u32 = 32;
@@ -31,6 +32,9 @@ pub struct OutletSettings {
     pub silence_max: Option<Duration>,
     /// How many bytes of the edge's own frames may wait for the socket; 0 takes [`OutletSettings::OWN_BYTES_MAX`].
     pub own_bytes_max: usize,
+    /// How many deliveries may be under way without an acknowledgement, of those that the client has to acknowledge.
+    /// 0 is for protocols that have none: nothing is counted then.
+    pub window: usize,
 }
 
 impl OutletSettings {
@@ -105,6 +109,10 @@ pub(crate) struct State {
     pub(crate) closing: Option<Closed>,
     /// What was written and not yet counted.
     pub(crate) tally: Tally,
+    /// What is under way without an acknowledgement, where a protocol has them.
+    pub(crate) window: Option<Box<Window>>,
+    /// Filters that this connection watches by groups, to be asked for when rights change.
+    pub(crate) shares: Vec<Filter>,
 }
 
 impl Outlet {
@@ -128,7 +136,7 @@ impl Outlet {
             own_bytes_max: u32::try_from(own_bytes_max).unwrap_or(u32::MAX),
             shard: u32::try_from(number % core.shards.len()).unwrap_or(0),
             heard: AtomicU32::new(now),
-            state: Mutex::new(State::new(now)),
+            state: Mutex::new(State::new(now, settings.window)),
         });
         core.wheel.insert(Arc::downgrade(&outlet), now, outlet.next_tick(now, now));
         outlet
@@ -201,7 +209,7 @@ impl Outlet {
         let turn = state.turn;
         let ring = self.core.rings.enter(allowed.filter(), &watch.encoder);
         let slot = state.subscriptions.insert(Subscription {
-            turn,
+            id: WatchId { slot: 0, turn },
             member: 0,
             ring: Arc::clone(&ring),
             behind: watch.behind,
@@ -212,6 +220,7 @@ impl Outlet {
         let member = ring.enter(self.shard as usize, Weak::clone(&self.me), id);
         if let Some(subscription) = state.subscriptions.get_mut(slot) {
             subscription.member = member;
+            subscription.id = id;
         }
         state.push_own(answer(id, after));
         state.is_due = true;
@@ -233,6 +242,7 @@ impl Outlet {
                 state.is_due = true;
                 state.wake();
             }
+            Self::forget_under_way(&mut state, id);
             self.end(&subscription);
         }
     }
@@ -249,6 +259,11 @@ impl Outlet {
         state.push_own(frame);
         state.wake();
         Ok(())
+    }
+
+    /// This connection watches these filters by groups too: when rights change they are asked for as well.
+    pub fn shares(&self, filters: Vec<Filter>) {
+        self.lock().shares = filters;
     }
 
     /// The client gave a sign of life.
@@ -311,6 +326,7 @@ impl Outlet {
             (0..state.subscriptions.end())
                 .filter_map(|slot| state.subscriptions.get(slot))
                 .map(|subscription| subscription.ring.filter().clone())
+                .chain(state.shares.iter().cloned())
                 .collect()
         };
         let access = self.core.admission.access();
@@ -360,7 +376,11 @@ impl Outlet {
         state.closing.get_or_insert(closed);
         state.reader = None;
         state.work = None;
-        for subscription in state.subscriptions.drain() {
+        let State { subscriptions, window, .. } = &mut *state;
+        for subscription in subscriptions.drain() {
+            if let Some(window) = window {
+                window.end(subscription.id, subscription.seen);
+            }
             self.end(&subscription);
         }
         state.wake();
@@ -378,8 +398,10 @@ impl Outlet {
 }
 
 impl State {
-    fn new(now: u32) -> Self {
+    fn new(now: u32, window: usize) -> Self {
         Self {
+            window: (window > 0).then(|| Box::new(Window::new(window))),
+            shares: Vec::new(),
             subscriptions: Slab::new(),
             turn: 0,
             front: Bytes::new(),

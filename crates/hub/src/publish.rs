@@ -75,7 +75,7 @@ pub(crate) fn refusal_of(error: BusError) -> Refusal {
 }
 
 /// What an append gives, as far as the counts are concerned.
-trait Counted {
+pub(crate) trait Counted {
     fn count(&self, core: &Core);
 }
 
@@ -91,14 +91,14 @@ impl Counted for () {
 
 /// An append on its way to the disk. It holds its share of the room until the log is done with it: when the caller
 /// loses interest (its connection broke), the events are still in the log's hands, so the future goes on by itself.
-struct Appending<T: Counted + Send + 'static> {
+pub(crate) struct Appending<T: Counted + Send + 'static> {
     work: Option<Entered<T>>,
     core: Arc<Core>,
     since: Instant,
 }
 
 impl<T: Counted + Send + 'static> Appending<T> {
-    fn new(entered: Entered<T>, core: &Arc<Core>) -> Self {
+    pub(crate) fn new(entered: Entered<T>, core: &Arc<Core>) -> Self {
         Self { work: Some(entered), core: Arc::clone(core), since: Instant::now() }
     }
 }

@@ -10,6 +10,7 @@ use headwater_event::{Batch, BusError, Filter, Position, Recorded, Seq, StickyPa
 use crate::block::{Block, Builder};
 use crate::encode::Encode;
 use crate::gate::Gate;
+use crate::window::Window;
 
 /// How many bytes are encoded at a time for one watcher: a good part of a socket's buffer, and little beside it.
 const PAGE_BYTES: usize = 16 << 10;
@@ -55,7 +56,7 @@ pub(crate) struct Reading {
 
 enum Stage {
     Events { tail: Option<Box<dyn Tail>>, rest: IntoIter<Recorded>, up_to: Seq },
-    States { after: Option<Topic>, rest: IntoIter<Recorded>, topics: Vec<Topic>, read: StatesRead },
+    States { after: Option<Topic>, rest: IntoIter<Recorded>, topics: Vec<(Topic, Seq)>, read: StatesRead },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -108,13 +109,17 @@ impl Reading {
 
     /// So many of the bytes were taken. Gives the rest of the frame that the socket now has a part of, which must be
     /// written before anything else, and how many frames were ended, or will be by that rest.
-    pub(crate) fn took(&mut self, bytes: usize, seen: &mut Seq) -> (bytes::Bytes, usize) {
+    /// `sent` is told of each event among them that the client has to acknowledge.
+    pub(crate) fn took(&mut self, bytes: usize, seen: &mut Seq, mut sent: impl FnMut(Seq)) -> (bytes::Bytes, usize) {
         let Some(page) = &mut self.page else { return (bytes::Bytes::new(), 0) };
         let before = page.block.frames_within(page.at);
         page.at += bytes;
         let rest = page.block.cut(page.at).map(|(_, rest)| rest).unwrap_or_default();
         page.at += rest.len();
         let within = page.block.frames_within(page.at);
+        page.block.frames()[before..within].iter().filter(|frame| frame.is_counted).for_each(|frame| {
+            sent(event_of(&self.stage, frame.seq));
+        });
         if within > before {
             note(&mut self.stage, &page.block, within - 1, seen);
         }
@@ -122,6 +127,37 @@ impl Reading {
             self.page = None;
         }
         (rest, within - before)
+    }
+
+    /// How many of the bytes to be written next the window lets through.
+    pub(crate) fn let_through(&self, window: &Window) -> usize {
+        let Some(page) = &self.page else { return 0 };
+        let mut passage = window.passage();
+        let mut end = page.at;
+        for frame in &page.block.frames()[page.block.frames_within(page.at)..] {
+            if frame.is_counted && !passage.lets(event_of(&self.stage, frame.seq)) {
+                break;
+            }
+            end = frame.end as usize;
+        }
+        end - page.at
+    }
+
+    /// The window is full, for who knows how long: what was read beyond the present page is given up, to be read again.
+    pub(crate) fn lighten(&mut self) {
+        match &mut self.stage {
+            Stage::Events { tail, rest, up_to } => {
+                *tail = None;
+                *rest = Vec::new().into_iter();
+                *up_to = 0;
+            }
+            Stage::States { rest, read, .. } => {
+                if *read == StatesRead::Complete && rest.len() > 0 {
+                    *read = StatesRead::More;
+                }
+                *rest = Vec::new().into_iter();
+            }
+        }
     }
 
     /// The socket takes no more. What was read and not written is given up, to be read again later, so that a stalled
@@ -158,7 +194,8 @@ impl Reading {
                 for recorded in rest.by_ref() {
                     let seq = recorded.position.seq;
                     if !self.told.as_ref().is_some_and(|told| told.covers(&recorded)) {
-                        builder.frame(seq, |out| encoder.event(filter, &recorded, out));
+                        let is_counted = encoder.is_acknowledged(&recorded);
+                        builder.frame(seq, is_counted, |out| encoder.event(filter, &recorded, out));
                     }
                     if builder.len() >= PAGE_BYTES {
                         break;
@@ -174,20 +211,22 @@ impl Reading {
             Stage::States { after, rest, topics, read } => {
                 topics.clear();
                 for recorded in rest.by_ref() {
-                    builder.frame(topics.len() as Seq, |out| encoder.state(filter, &recorded, out));
-                    topics.push(recorded.event.topic.detached());
+                    let is_counted = encoder.is_acknowledged(&recorded);
+                    builder.frame(topics.len() as Seq, is_counted, |out| encoder.state(filter, &recorded, out));
+                    topics.push((recorded.event.topic.detached(), recorded.position.seq));
                     if builder.len() >= PAGE_BYTES {
                         break;
                     }
                 }
                 if builder.len() == 0 {
                     // An encoder that has no word for any of these: they are behind all the same.
-                    if let Some(topic) = topics.pop() {
+                    if let Some((topic, _)) = topics.pop() {
                         *after = Some(topic);
                     }
                     if *read == StatesRead::Complete {
                         let as_of = self.told.as_ref().map_or(*seen, |told| told.first_as_of);
-                        builder.frame(STATE_END, |out| encoder.state_end(filter, Position::new(epoch, as_of), out));
+                        builder
+                            .frame(STATE_END, false, |out| encoder.state_end(filter, Position::new(epoch, as_of), out));
                         self.begin_events(as_of, seen);
                     }
                 }
@@ -251,6 +290,16 @@ impl Reading {
     }
 }
 
+/// The event that a frame of this name tells.
+fn event_of(stage: &Stage, name: Seq) -> Seq {
+    match stage {
+        Stage::Events { .. } => name,
+        Stage::States { topics, .. } => {
+            usize::try_from(name).ok().and_then(|at| topics.get(at)).map_or(0, |(_, seq)| *seq)
+        }
+    }
+}
+
 /// The frame of this index has been written, or begun for good.
 fn note(stage: &mut Stage, block: &Block, index: usize, seen: &mut Seq) {
     let name = block.frames()[index].seq;
@@ -258,7 +307,7 @@ fn note(stage: &mut Stage, block: &Block, index: usize, seen: &mut Seq) {
         // STATE_END moves nothing.
         Stage::Events { .. } => *seen = (*seen).max(name),
         Stage::States { after, topics, .. } => {
-            if let Some(topic) = usize::try_from(name).ok().and_then(|at| topics.get(at)) {
+            if let Some((topic, _)) = usize::try_from(name).ok().and_then(|at| topics.get(at)) {
                 *after = Some(topic.clone());
             }
         }

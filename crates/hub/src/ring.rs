@@ -15,6 +15,7 @@ use crate::encode::Encode;
 use crate::outlet::Outlet;
 use crate::slab::Slab;
 use crate::watch::WatchId;
+use crate::window::Window;
 
 /// A block ends when it has so many bytes: with a few of them a write fills a socket's buffer.
 pub(crate) const BLOCK_BYTES: usize = 64 << 10;
@@ -293,8 +294,25 @@ impl Gather {
         &self.pieces
     }
 
-    /// What it means that so many bytes of the pieces were taken.
-    pub(crate) fn advance(&self, taken: usize) -> Advance {
+    /// How many bytes of the pieces the window lets through.
+    pub(crate) fn let_through(&self, window: &Window) -> usize {
+        let mut passage = window.passage();
+        let mut end = self.from;
+        for (start, block) in &self.blocks {
+            let inside = usize::try_from(self.from.saturating_sub(*start)).unwrap_or(usize::MAX);
+            for frame in &block.frames()[block.frames_within(inside)..] {
+                if frame.is_counted && !passage.lets(frame.seq) {
+                    return usize::try_from(end - self.from).unwrap_or(usize::MAX);
+                }
+                end = start + u64::from(frame.end);
+            }
+        }
+        usize::try_from(end - self.from).unwrap_or(usize::MAX)
+    }
+
+    /// What it means that so many bytes of the pieces were taken; `sent` is told of each event among them that the client
+    /// has to acknowledge.
+    pub(crate) fn advance(&self, taken: usize, mut sent: impl FnMut(Seq)) -> Advance {
         let at = self.from + taken as u64;
         let mut advance = Advance { cursor: self.from, seen: None, front: Bytes::new(), frames: 0 };
         for (start, block) in &self.blocks {
@@ -311,6 +329,7 @@ impl Gather {
                 advance.cursor = at + rest.len() as u64;
                 advance.front = rest;
             }
+            block.frames()[before..within].iter().filter(|frame| frame.is_counted).for_each(|frame| sent(frame.seq));
             if within > before {
                 advance.frames += within - before;
                 advance.seen = Some(block.frames()[within - 1].seq);

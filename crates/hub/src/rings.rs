@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use headwater_event::Filter;
+use headwater_event::{Filter, Text};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -26,17 +26,24 @@ pub(crate) struct Rings {
 
 #[derive(Default)]
 struct Table {
-    by_name: HashMap<(Filter, &'static str), Entry>,
+    by_name: HashMap<Name, Entry>,
     /// Rings without watchers since; each stands here at most once.
     empty: VecDeque<(Instant, Arc<Ring>)>,
     changes: Vec<Change>,
 }
+
+/// What is the same for all watchers of a ring.
+type Name = (Filter, &'static str, Option<Text>);
 
 struct Entry {
     ring: Arc<Ring>,
     watchers: usize,
     /// It stands in `empty`.
     is_listed: bool,
+}
+
+fn name_of(ring: &Ring) -> Name {
+    (ring.filter().clone(), ring.encoder().name(), ring.encoder().variant().cloned())
 }
 
 /// News for live, in order.
@@ -53,7 +60,8 @@ impl Rings {
     /// The ring of this filter in this spelling, with one watcher more.
     pub(crate) fn enter(&self, filter: &Filter, encoder: &Arc<dyn Encode>) -> Arc<Ring> {
         let mut table = self.lock();
-        if let Some(entry) = table.by_name.get_mut(&(filter.clone(), encoder.name())) {
+        let name = (filter.clone(), encoder.name(), encoder.variant().cloned());
+        if let Some(entry) = table.by_name.get_mut(&name) {
             entry.watchers += 1;
             return Arc::clone(&entry.ring);
         }
@@ -61,7 +69,7 @@ impl Rings {
         let filter = Filter::new(filter.as_str()).unwrap_or_else(|_| filter.clone());
         let ring = Arc::new(Ring::new(filter.clone(), Arc::clone(encoder), self.shards));
         let entry = Entry { ring: Arc::clone(&ring), watchers: 1, is_listed: false };
-        table.by_name.insert((filter, encoder.name()), entry);
+        table.by_name.insert((filter, encoder.name(), name.2), entry);
         table.changes.push(Change::Made(Arc::clone(&ring)));
         drop(table);
         self.changed.notify_one();
@@ -71,7 +79,7 @@ impl Rings {
     /// One watcher less.
     pub(crate) fn leave(&self, ring: &Arc<Ring>) {
         let mut table = self.lock();
-        let Some(entry) = table.by_name.get_mut(&(ring.filter().clone(), ring.encoder().name())) else { return };
+        let Some(entry) = table.by_name.get_mut(&name_of(ring)) else { return };
         entry.watchers -= 1;
         if entry.watchers == 0 && !entry.is_listed {
             entry.is_listed = true;
@@ -92,7 +100,7 @@ impl Rings {
 
     fn drop_oldest(&self, table: &mut Table) {
         let Some((_, ring)) = table.empty.pop_front() else { return };
-        let name = (ring.filter().clone(), ring.encoder().name());
+        let name = name_of(&ring);
         let Some(entry) = table.by_name.get_mut(&name) else { return };
         entry.is_listed = false;
         if entry.watchers == 0 {
@@ -100,6 +108,11 @@ impl Rings {
             table.changes.push(Change::Dropped(ring));
             self.changed.notify_one();
         }
+    }
+
+    /// Whether nobody watches at all, as far as can be told without waiting.
+    pub(crate) fn are_none(&self) -> bool {
+        self.lock().by_name.is_empty()
     }
 
     /// Waits until there is news.

@@ -10,8 +10,8 @@ use crate::watch::{WatchId, WhenBehind};
 
 /// A watch at work. There is one for each watcher, so it's small: a place and a few numbers, never a list of events.
 pub(crate) struct Subscription {
-    /// Tells this one from an earlier one in the same place of the outlet.
-    pub(crate) turn: u32,
+    /// Its own name.
+    pub(crate) id: WatchId,
     /// Its place among those whom the ring calls.
     pub(crate) member: u32,
     pub(crate) ring: Arc<Ring>,
@@ -33,6 +33,6 @@ pub(crate) enum Place {
 
 impl Subscription {
     pub(crate) fn is(&self, id: WatchId) -> bool {
-        self.turn == id.turn
+        self.id == id
     }
 }

@@ -19,6 +19,11 @@ impl Encode for ServerSent {
         data(recorded, out);
     }
 
+    /// Without an id: it is kept nowhere, so nobody can go on after it.
+    fn passing(&self, _: &Filter, recorded: &Recorded, out: &mut Vec<u8>) {
+        data(recorded, out);
+    }
+
     /// Without an id: a client that loses the connection between two of these must begin anew.
     fn state(&self, _: &Filter, recorded: &Recorded, out: &mut Vec<u8>) {
         data(recorded, out);

@@ -33,6 +33,11 @@ impl Encode for JsonFrames {
         });
     }
 
+    fn passing(&self, filter: &Filter, recorded: &Recorded, out: &mut Vec<u8>) {
+        // Without a position: it has none.
+        frame("event", filter, out, |out| event(recorded, out));
+    }
+
     fn state(&self, filter: &Filter, recorded: &Recorded, out: &mut Vec<u8>) {
         // Without a position: one must not go on from here, as the states come ordered by topic.
         frame("event", filter, out, |out| {

@@ -6,6 +6,7 @@
 mod bus;
 mod support;
 
+mod acknowledged;
 mod beats;
 mod bounded;
 mod catch_up;

@@ -68,6 +68,10 @@ impl Encode for Lines {
         line("event", recorded, out);
     }
 
+    fn passing(&self, _: &Filter, recorded: &Recorded, out: &mut Vec<u8>) {
+        line("passing", recorded, out);
+    }
+
     fn state(&self, _: &Filter, recorded: &Recorded, out: &mut Vec<u8>) {
         line("state", recorded, out);
     }

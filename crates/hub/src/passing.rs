@@ -1,0 +1,100 @@
+//! Events that are told to those who watch now, and kept nowhere: on their way from the gate to live.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use headwater_event::{Event, Principal, Refusal};
+use tokio::sync::Notify;
+
+use crate::admission::PassingPass;
+use crate::hub::Hub;
+
+/// How many bytes may wait for live: what it spreads in a few milliseconds. Whoever brings more waits, or is refused.
+const WAITING_BYTES_MAX: usize = 4 << 20;
+
+/// What an event costs beside its bytes, so that many small ones are bounded too.
+const EVENT_COST: usize = 256;
+
+/// What waits for live.
+#[derive(Default)]
+pub(crate) struct Passing {
+    waiting: Mutex<VecDeque<Event>>,
+    bytes: AtomicUsize,
+    came: Notify,
+    /// There is room again.
+    left: Notify,
+}
+
+impl Passing {
+    /// What waits, all at once.
+    pub(crate) fn take(&self) -> VecDeque<Event> {
+        let taken = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        if !taken.is_empty() {
+            let cost: usize = taken.iter().map(cost_of).sum();
+            self.bytes.fetch_sub(cost, Ordering::AcqRel);
+            self.left.notify_waiters();
+        }
+        taken
+    }
+
+    /// Waits until something has come.
+    pub(crate) async fn came(&self) {
+        self.came.notified().await;
+    }
+
+    fn has_room(&self) -> bool {
+        self.bytes.load(Ordering::Acquire) < WAITING_BYTES_MAX
+    }
+
+    fn put(&self, pass: PassingPass) {
+        let events = pass.redeem();
+        let cost: usize = events.iter().map(cost_of).sum();
+        self.bytes.fetch_add(cost, Ordering::AcqRel);
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).extend(events);
+        self.came.notify_one();
+    }
+}
+
+fn cost_of(event: &Event) -> usize {
+    EVENT_COST + event.topic.as_str().len() + event.payload.len() + event.headers.as_stored().len()
+}
+
+impl Hub {
+    /// Tells events to those who watch now. They are kept nowhere: who comes later is not told, unless it catches up from a
+    /// position and what it missed is still in the ring that it shares with others.
+    ///
+    /// # Errors
+    /// Why none of them is told. `Full` when those who watch are far behind; see [`Hub::room_to_pass`].
+    pub fn pass(&self, who: &Principal, mut events: Vec<Event>) -> Result<(), Refusal> {
+        let core = self.core();
+        let now = core.clock.now();
+        events.iter_mut().for_each(|event| event.at = now);
+        let admitted = core.admission.admit_passing(who, events, core.passing.has_room());
+        let pass = admitted.inspect_err(|refusal| core.metrics.refuse(refusal))?;
+        core.metrics.passed.fetch_add(pass.len() as u64, Ordering::Relaxed);
+        if core.rings.are_none() {
+            return Ok(());
+        }
+        core.passing.put(pass);
+        Ok(())
+    }
+
+    /// Waits until [`Hub::pass`] has room. An edge that makes its client wait for it loses nothing.
+    pub async fn room_to_pass(&self) {
+        let passing = &self.core().passing;
+        while !passing.has_room() {
+            let left = passing.left.notified();
+            if passing.has_room() {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    /// Whether [`Hub::pass`] has room.
+    #[must_use]
+    pub fn has_room_to_pass(&self) -> bool {
+        self.core().passing.has_room()
+    }
+}

@@ -1,0 +1,163 @@
+//! What a client has to acknowledge is never more than its window, whether it comes from a ring, the log or the states;
+//! and what is kept nowhere reaches those who watch, in its place.
+
+use std::sync::Arc;
+
+use headwater_event::{Event, EventId, Filter, Headers, Position, Recorded, Time, Topic};
+use headwater_hub::*;
+
+use crate::support::*;
+
+/// As [`Lines`], and each event has to be acknowledged.
+struct Counted;
+
+impl Encode for Counted {
+    fn name(&self) -> &'static str {
+        "counted"
+    }
+
+    fn is_acknowledged(&self, _: &Recorded) -> bool {
+        true
+    }
+
+    fn event(&self, filter: &Filter, recorded: &Recorded, out: &mut Vec<u8>) {
+        Lines.event(filter, recorded, out);
+    }
+
+    fn passing(&self, filter: &Filter, recorded: &Recorded, out: &mut Vec<u8>) {
+        Lines.passing(filter, recorded, out);
+    }
+
+    fn state(&self, filter: &Filter, recorded: &Recorded, out: &mut Vec<u8>) {
+        Lines.state(filter, recorded, out);
+    }
+
+    fn gap(&self, _: &Filter, _: Position, _: Position, _: &mut Vec<u8>) {}
+
+    fn beat(&self, _: &mut Vec<u8>) {}
+}
+
+fn counted(text: &str) -> Watch {
+    Watch { encoder: Arc::new(Counted), ..watch(text) }
+}
+
+fn with_window(hub: &Arc<Hub>, socket: &Socket, window: usize) -> Arc<Outlet> {
+    let settings = OutletSettings { window, ..OutletSettings::default() };
+    let outlet = hub.outlet(anyone(), Box::new(socket.clone()), settings);
+    drive(&outlet, socket);
+    outlet
+}
+
+async fn publish_some(hub: &Hub, topic: &str, count: usize) {
+    publish(hub, (0..count).map(|at| publication(topic, at.to_string())).collect()).await;
+}
+
+/// Acknowledges one after the other, and sees that never more than `window` are out; gives all lines at the end.
+async fn acknowledge_all(outlet: &Outlet, socket: &Socket, window: usize, count: usize) -> Vec<String> {
+    for done in 0..count {
+        until("the next delivery", || socket.lines().len() > done).await;
+        assert!(socket.lines().len() <= done + window && outlet.under_way_len() <= window);
+        let oldest = outlet.under_way()[0];
+        assert_eq!(outlet.acknowledged(number_of(oldest.seq)), Some(oldest));
+    }
+    assert_eq!(outlet.under_way_len(), 0);
+    socket.lines()
+}
+
+#[tokio::test]
+async fn live_deliveries_keep_to_the_window() {
+    let house = house(Settings::default());
+    let socket = Socket::open();
+    let outlet = with_window(&house.hub, &socket, 3);
+    outlet.watch(counted("a")).await.unwrap();
+    publish_some(&house.hub, "a", 20).await;
+    let lines = acknowledge_all(&outlet, &socket, 3, 20).await;
+    assert_eq!(lines, (0..20).map(|at| format!("event {} a {at}", at + 1)).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn deliveries_from_the_log_keep_to_the_window() {
+    let house = house(small_rings(600));
+    publish_some(&house.hub, "a", 3_000).await;
+    let socket = Socket::open();
+    let outlet = with_window(&house.hub, &socket, 7);
+    outlet.watch(Watch { from: From::Oldest, ..counted("a") }).await.unwrap();
+    publish_some(&house.hub, "a", 200).await;
+    let lines = acknowledge_all(&outlet, &socket, 7, 3_200).await;
+    let seqs: Vec<u64> = lines.iter().map(|line| line.split(' ').nth(1).unwrap().parse().unwrap()).collect();
+    assert_eq!(seqs, (1..=3_200).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn states_keep_to_the_window_too() {
+    let house = house(Settings::default());
+    publish(&house.hub, (0..100).map(|at| sticky(&format!("t/{at:03}"), "x")).collect()).await;
+    let socket = Socket::open();
+    let outlet = with_window(&house.hub, &socket, 5);
+    outlet.watch(Watch { sticky: true, ..counted("t/#") }).await.unwrap();
+    let lines = acknowledge_all(&outlet, &socket, 5, 100).await;
+    let topics: Vec<&str> = lines.iter().map(|line| line.split(' ').nth(2).unwrap()).collect();
+    assert_eq!(topics, (0..100).map(|at| format!("t/{at:03}")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn two_watches_of_one_event_never_have_its_number_under_way_twice() {
+    let house = house(Settings::default());
+    let socket = Socket::open();
+    let outlet = with_window(&house.hub, &socket, 10);
+    outlet.watch(counted("a/#")).await.unwrap();
+    outlet.watch(counted("a/+")).await.unwrap();
+    publish_some(&house.hub, "a/b", 4).await;
+    for done in 0..8 {
+        until("the next delivery", || socket.lines().len() > done && outlet.under_way_len() > 0).await;
+        let under_way = outlet.under_way();
+        let mut numbers: Vec<_> = under_way.iter().map(|out| number_of(out.seq)).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), under_way.len());
+        outlet.acknowledged(number_of(under_way[0].seq));
+    }
+    until("all eight", || socket.lines().len() == 8).await;
+}
+
+#[tokio::test]
+async fn what_came_how_far_is_known_after_the_end_too() {
+    let house = house(Settings::default());
+    let socket = Socket::open();
+    let outlet = with_window(&house.hub, &socket, 2);
+    let id = outlet.watch(counted("a")).await.unwrap();
+    publish_some(&house.hub, "a", 5).await;
+    until("two deliveries", || socket.lines().len() == 2).await;
+    assert!(outlet.received(number_of(1)).is_some_and(|out| out.is_received));
+    outlet.close();
+    assert_eq!(outlet.progress(id), Some(2));
+    let left: Vec<_> = outlet.under_way().iter().map(|out| (out.seq, out.is_received)).collect();
+    assert_eq!(left, [(1, true), (2, false)]);
+}
+
+#[tokio::test]
+async fn what_is_kept_nowhere_is_told_once_and_in_its_place() {
+    let house = house(Settings::default());
+    let hub = &house.hub;
+    let socket = Socket::open();
+    let (outlet, _task) = connect(hub, &socket);
+    outlet.watch(watch("a")).await.unwrap();
+    publish_some(hub, "a", 1).await;
+    until("the first", || socket.lines().len() == 1).await;
+    let passing = |payload: &'static str| Event {
+        id: EventId::generate(),
+        topic: Topic::new("a").unwrap(),
+        headers: Headers::none(),
+        payload: payload.into(),
+        at: Time::default(),
+    };
+    hub.pass(&anyone(), vec![passing("x"), passing("y")]).unwrap();
+    until("three", || socket.lines().len() == 3).await;
+    publish_some(hub, "a", 1).await;
+    until("four", || socket.lines().len() == 4).await;
+    assert_eq!(socket.lines(), ["event 1 a 0", "passing 0 a x", "passing 0 a y", "event 2 a 0"]);
+    assert_eq!(hub.head().seq, 2);
+    // Of another filter, so that it reads the log and not what is still in a ring.
+    let mut late = hub.stream(&anyone(), Watch { from: From::Oldest, ..watch("#") }).await.unwrap();
+    assert_eq!(lines(&mut late, 2).await, ["event 1 a 0", "event 2 a 0"]);
+}
