@@ -72,6 +72,8 @@ async fn measure(count: usize, rounds: usize) -> anyhow::Result<()> {
         sticky: false,
         encoder: Arc::new(Plain),
         behind: WhenBehind::CatchUp,
+        again: Vec::new(),
+        is_only_states: false,
     };
     let rss_before = rss_bytes()?;
     let mut outlets = Vec::with_capacity(count);

@@ -148,6 +148,18 @@ impl Outlet {
             let mut stand = self.drive_one(state, &mut subscription, &mut gather);
             let id = subscription.id;
             match &mut subscription.place {
+                Place::Reading(reading) if reading.is_over() => {
+                    state.subscriptions.put_back(slot, subscription);
+                    is_busy = true;
+                    if state.reader == Some(id) {
+                        state.reader = None;
+                        state.work = None;
+                    }
+                    if let Some(subscription) = state.subscriptions.remove(slot) {
+                        self.end(&subscription);
+                    }
+                    continue;
+                }
                 Place::Reading(reading) if matches!(stand, Stand::Wanting) => {
                     if *state.reader.get_or_insert(id) == id && state.work.is_none() {
                         state.work = Some(reading.read(&self.core.gate, subscription.ring.filter(), subscription.seen));
@@ -180,7 +192,8 @@ impl Outlet {
     fn drive_one(&self, state: &mut State, subscription: &mut Subscription, gather: &mut Gather) -> Stand {
         if matches!(subscription.place, Place::Reading(_)) {
             let stand = self.write_pages(state, subscription);
-            if !matches!(stand, Stand::Idle) {
+            let is_over = matches!(&subscription.place, Place::Reading(reading) if reading.is_over());
+            if is_over || !matches!(stand, Stand::Idle) {
                 return stand;
             }
         }
@@ -272,6 +285,9 @@ impl Outlet {
             let placed = self.place(subscription);
             let Subscription { id, place, ring, seen, .. } = subscription;
             let Place::Reading(reading) = place else { return Stand::Idle };
+            if reading.is_over() {
+                return Stand::Idle;
+            }
             if reading.may_leave()
                 && let Placed::At(cursor) = placed
             {

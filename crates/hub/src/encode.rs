@@ -21,6 +21,11 @@ pub trait Encode: Send + Sync {
     /// Something happened.
     fn event(&self, filter: &Filter, recorded: &Recorded, out: &mut Vec<u8>);
 
+    /// Something of which the client was told before, on an earlier connection, and which it didn't acknowledge.
+    fn again(&self, filter: &Filter, recorded: &Recorded, out: &mut Vec<u8>) {
+        self.event(filter, recorded, out);
+    }
+
     /// Something happened that is kept nowhere: it has no position, and who comes back can't be given it.
     fn passing(&self, filter: &Filter, recorded: &Recorded, out: &mut Vec<u8>);
 

@@ -42,5 +42,6 @@ pub use limits::Limits;
 pub use metrics::Metrics;
 pub use outlet::{Closed, Outlet, OutletFull, OutletSettings};
 pub use stream::WatchStream;
+pub use subscription::Standing;
 pub use watch::{From, Watch, WatchError, WatchId, WhenBehind};
 pub use window::{UnderWay, number_of};

@@ -14,7 +14,7 @@ use crate::access::Allowed;
 use crate::drive::{Driven, Tally};
 use crate::encode::{Encode, Sink};
 use crate::hub::Core;
-use crate::reading::{Reading, Work};
+use crate::reading::{Before, Reading, Work};
 use crate::slab::Slab;
 use crate::subscription::{Place, Subscription};
 use crate::watch::{From, Watch, WatchError, WatchId};
@@ -167,6 +167,9 @@ impl Outlet {
         if watch.sticky && watch.from != From::Now {
             return Err(Refusal::Malformed("the latest states come only with what happens now".into()).into());
         }
+        if watch.is_only_states && !watch.sticky {
+            return Err(Refusal::Malformed("there is nothing to be told by this watch".into()).into());
+        }
         let after = self.begin_after(watch.from)?;
         let id = self.subscribe(&allowed, &watch, after, answer)?;
         // Rights may have been taken back, and everybody rechecked, between the first look and the entry into the list.
@@ -213,8 +216,15 @@ impl Outlet {
             member: 0,
             ring: Arc::clone(&ring),
             behind: watch.behind,
-            seen: after.seq,
-            place: if watch.sticky { Place::Reading(Box::new(Reading::states())) } else { Place::Joining },
+            seen: watch.again.first().map_or(after.seq, |first| first.saturating_sub(1)),
+            place: match watch {
+                Watch { sticky: true, .. } => Place::Reading(Box::new(Reading::states(watch.is_only_states))),
+                Watch { again, .. } if !again.is_empty() => {
+                    let before = Before { up_to: after.seq, again: again.clone() };
+                    Place::Reading(Box::new(Reading::events_again(before)))
+                }
+                _ => Place::Joining,
+            },
         });
         let id = WatchId { slot, turn };
         let member = ring.enter(self.shard as usize, Weak::clone(&self.me), id);
@@ -379,14 +389,14 @@ impl Outlet {
         let State { subscriptions, window, .. } = &mut *state;
         for subscription in subscriptions.drain() {
             if let Some(window) = window {
-                window.end(subscription.id, subscription.seen);
+                window.end(subscription.id, subscription.standing());
             }
             self.end(&subscription);
         }
         state.wake();
     }
 
-    fn end(&self, subscription: &Subscription) {
+    pub(crate) fn end(&self, subscription: &Subscription) {
         subscription.ring.leave(self.shard as usize, subscription.member);
         self.core.rings.leave(&subscription.ring);
         self.core.metrics.watchers.fetch_sub(1, Ordering::Relaxed);

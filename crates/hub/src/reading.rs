@@ -52,6 +52,18 @@ pub(crate) struct Reading {
     page: Option<Page>,
     /// What the states phase has told already, as of later than where the events begin; see [`Told`].
     told: Option<Box<Told>>,
+    /// What an earlier connection was given, as far as this reading hasn't come beyond it.
+    before: Option<Box<Before>>,
+    /// It ends with the states.
+    is_only_states: bool,
+}
+
+/// What an earlier connection of the same client was given: all up to a place, of which some was not acknowledged.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Before {
+    pub(crate) up_to: Seq,
+    /// Not acknowledged, ascending.
+    pub(crate) again: Vec<Seq>,
 }
 
 enum Stage {
@@ -87,14 +99,19 @@ impl Reading {
     /// Reads what happened after the watcher's place.
     pub(crate) fn events() -> Self {
         let stage = Stage::Events { tail: None, rest: Vec::new().into_iter(), up_to: 0 };
-        Self { stage, page: None, told: None }
+        Self { stage, page: None, told: None, before: None, is_only_states: false }
+    }
+
+    /// The same for a client that comes back: of what it was given before, only what it didn't acknowledge.
+    pub(crate) fn events_again(before: Before) -> Self {
+        Self { before: Some(Box::new(before)), ..Self::events() }
     }
 
     /// Reads the latest states, then what happened after them.
-    pub(crate) fn states() -> Self {
+    pub(crate) fn states(is_only_states: bool) -> Self {
         let rest = Vec::new().into_iter();
         let stage = Stage::States { after: None, rest, topics: Vec::new(), read: StatesRead::Begin };
-        Self { stage, page: None, told: Some(Box::default()) }
+        Self { stage, page: None, told: Some(Box::default()), before: None, is_only_states }
     }
 
     /// The bytes to be written next.
@@ -104,7 +121,25 @@ impl Reading {
 
     /// Whether only the ring could know better than this reading; not while something told must be left out.
     pub(crate) fn may_leave(&self) -> bool {
-        self.page.is_none() && self.told.is_none() && matches!(self.stage, Stage::Events { .. })
+        self.page.is_none()
+            && self.told.is_none()
+            && self.before.is_none()
+            && matches!(self.stage, Stage::Events { .. })
+    }
+
+    /// Whether all states have been told, and they were all that was wanted.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_only_states && self.page.is_none() && matches!(self.stage, Stage::Events { .. })
+    }
+
+    /// Whether states are still to be told.
+    pub(crate) fn has_states(&self) -> bool {
+        matches!(self.stage, Stage::States { .. })
+    }
+
+    /// What an earlier connection was given, as far as this reading hasn't come beyond it.
+    pub(crate) fn before(&self) -> Option<&Before> {
+        self.before.as_deref()
     }
 
     /// So many of the bytes were taken. Gives the rest of the frame that the socket now has a part of, which must be
@@ -193,7 +228,12 @@ impl Reading {
             Stage::Events { rest, up_to, .. } => {
                 for recorded in rest.by_ref() {
                     let seq = recorded.position.seq;
-                    if !self.told.as_ref().is_some_and(|told| told.covers(&recorded)) {
+                    if let Some(before) = self.before.as_ref().filter(|before| seq <= before.up_to) {
+                        if before.again.binary_search(&seq).is_ok() {
+                            let is_counted = encoder.is_acknowledged(&recorded);
+                            builder.frame(seq, is_counted, |out| encoder.again(filter, &recorded, out));
+                        }
+                    } else if !self.told.as_ref().is_some_and(|told| told.covers(&recorded)) {
                         let is_counted = encoder.is_acknowledged(&recorded);
                         builder.frame(seq, is_counted, |out| encoder.event(filter, &recorded, out));
                     }
@@ -203,6 +243,9 @@ impl Reading {
                 }
                 if builder.len() == 0 {
                     *seen = (*seen).max(*up_to);
+                    if self.before.as_ref().is_some_and(|before| *seen >= before.up_to) {
+                        self.before = None;
+                    }
                     if self.told.as_ref().is_some_and(|told| *seen >= told.last_as_of) {
                         self.told = None;
                     }
@@ -257,6 +300,7 @@ impl Reading {
             (Done::Events(Ok((tail, None))), _) => {
                 *seen = (*seen).max(tail.position().seq);
                 self.told = None;
+                self.before = None;
                 Next::AtHead
             }
             (Done::Events(Ok((new_tail, Some(batch)))), Stage::Events { tail, rest, up_to }) => {

@@ -31,7 +31,30 @@ pub(crate) enum Place {
     Reading(Box<Reading>),
 }
 
+/// How far a watcher has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Everything wanted up to here was given to the socket, on this connection or an earlier one...
+    pub up_to: Seq,
+    /// ...but for these, which an earlier connection was given without an acknowledgement, and this one wasn't yet.
+    pub again: Vec<Seq>,
+    /// Latest states are still to be told.
+    pub has_states: bool,
+}
+
 impl Subscription {
+    pub(crate) fn standing(&self) -> Standing {
+        let (seen, mut standing) = (self.seen, Standing { up_to: self.seen, ..Standing::default() });
+        if let Place::Reading(reading) = &self.place {
+            standing.has_states = reading.has_states();
+            if let Some(before) = reading.before() {
+                standing.up_to = before.up_to.max(seen);
+                standing.again = before.again.iter().copied().filter(|seq| *seq > seen).collect();
+            }
+        }
+        standing
+    }
+
     pub(crate) fn is(&self, id: WatchId) -> bool {
         self.id == id
     }

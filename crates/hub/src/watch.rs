@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use headwater_event::{BusError, Filter, Position, Refusal};
+use headwater_event::{BusError, Filter, Position, Refusal, Seq};
 
 use crate::encode::Encode;
 
@@ -42,6 +42,11 @@ pub struct Watch {
     pub encoder: Arc<dyn Encode>,
     /// What to do when the watcher is too slow.
     pub behind: WhenBehind,
+    /// Events before `from` that an earlier connection of this client was given and didn't acknowledge, ascending: they
+    /// come first, spelled by [`Encode::again`]; only together with [`From::After`].
+    pub again: Vec<Seq>,
+    /// Nothing but the latest states is told; then the watch ends by itself. Only together with `sticky`.
+    pub is_only_states: bool,
 }
 
 impl fmt::Debug for Watch {

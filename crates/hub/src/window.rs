@@ -10,6 +10,7 @@ use bytes::Bytes;
 use headwater_event::Seq;
 
 use crate::outlet::{Outlet, OutletFull};
+use crate::subscription::Standing;
 use crate::watch::WatchId;
 
 /// How many numbers there are: 1 to 65,535.
@@ -42,7 +43,7 @@ pub(crate) struct Window {
     /// Somebody had more to write than the window lets through.
     pub(crate) is_starved: bool,
     /// How far each watch had come when the outlet ended.
-    ended: Vec<(WatchId, Seq)>,
+    ended: Vec<(WatchId, Standing)>,
 }
 
 /// Lets frames through one after the other, before they are written.
@@ -89,8 +90,8 @@ impl Window {
         self.under_way.iter().position(|out| number_of(out.seq) == number)
     }
 
-    pub(crate) fn end(&mut self, watch: WatchId, seen: Seq) {
-        self.ended.push((watch, seen));
+    pub(crate) fn end(&mut self, watch: WatchId, standing: Standing) {
+        self.ended.push((watch, standing));
     }
 
     fn forget(&mut self, watch: WatchId) {
@@ -184,16 +185,15 @@ impl Outlet {
         self.lock().window.as_ref().map_or(0, |window| window.under_way.len())
     }
 
-    /// How far a watch has come: everything wanted up to here was given to the socket. Also after the outlet has ended, when
-    /// it has a window.
+    /// How far a watch has come; also after the outlet has ended, when it has a window.
     #[must_use]
-    pub fn progress(&self, id: WatchId) -> Option<Seq> {
+    pub fn standing(&self, id: WatchId) -> Option<Standing> {
         let state = self.lock();
         if let Some(subscription) = state.subscriptions.get(id.slot).filter(|subscription| subscription.is(id)) {
-            return Some(subscription.seen);
+            return Some(subscription.standing());
         }
         let window = state.window.as_ref()?;
-        window.ended.iter().find(|(ended, _)| *ended == id).map(|(_, seen)| *seen)
+        window.ended.iter().find(|(ended, _)| *ended == id).map(|(_, standing)| standing.clone())
     }
 
     /// Forgets what is under way for a watch that has ended.

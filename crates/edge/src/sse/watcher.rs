@@ -63,7 +63,7 @@ impl Watcher {
         let settings = OutletSettings { beat: Some((BEAT, spelling.clone())), ..OutletSettings::default() };
         let outlet = hub.outlet(principal(), Box::new(Socket(Arc::clone(&socket))), settings);
         let Ask { filter, from, sticky, behind, .. } = ask;
-        let watch = Watch { filter, from, sticky, encoder: spelling, behind };
+        let watch = Watch { filter, from, sticky, encoder: spelling, behind, again: Vec::new(), is_only_states: false };
         match outlet.watch_after(watch, |_, _| head).await {
             Ok(_) => Ok(Self { socket, outlet }),
             Err(why) => {

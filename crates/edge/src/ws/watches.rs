@@ -37,7 +37,15 @@ impl Watches {
             return Err(refused(reference.as_ref(), WatchError::Refusal(refusal)));
         }
         let Subscribe { filter, from, sticky, behind } = subscribe;
-        let watch = Watch { filter: filter.clone(), from, sticky, encoder: JsonFrames::shared(), behind };
+        let watch = Watch {
+            filter: filter.clone(),
+            from,
+            sticky,
+            encoder: JsonFrames::shared(),
+            behind,
+            again: Vec::new(),
+            is_only_states: false,
+        };
         let outlet = outlet.clone();
         Ok(Box::pin(async move {
             let answer = |_, after| reply::subscribed(reference.as_ref(), &filter, after);

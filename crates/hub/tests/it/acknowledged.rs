@@ -130,9 +130,43 @@ async fn what_came_how_far_is_known_after_the_end_too() {
     until("two deliveries", || socket.lines().len() == 2).await;
     assert!(outlet.received(number_of(1)).is_some_and(|out| out.is_received));
     outlet.close();
-    assert_eq!(outlet.progress(id), Some(2));
+    assert_eq!(outlet.standing(id), Some(Standing { up_to: 2, ..Standing::default() }));
     let left: Vec<_> = outlet.under_way().iter().map(|out| (out.seq, out.is_received)).collect();
     assert_eq!(left, [(1, true), (2, false)]);
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_gets_what_it_did_not_acknowledge_then_what_it_missed() {
+    let house = house(Settings::default());
+    publish_some(&house.hub, "a", 20).await;
+    let socket = Socket::open();
+    let outlet = with_window(&house.hub, &socket, 2);
+    let from = From::After(Position { seq: 15, ..house.hub.head() });
+    let id = outlet.watch(Watch { from, again: vec![3, 7, 11], ..counted("a") }).await.unwrap();
+    until("two", || socket.lines().len() == 2).await;
+    let standing = Standing { up_to: 15, again: vec![11], has_states: false };
+    assert_eq!(outlet.standing(id), Some(standing));
+    publish_some(&house.hub, "a", 2).await;
+    let lines = acknowledge_all(&outlet, &socket, 2, 10).await;
+    let seqs: Vec<u64> = lines.iter().map(|line| line.split(' ').nth(1).unwrap().parse().unwrap()).collect();
+    assert_eq!(seqs, [3, 7, 11, 16, 17, 18, 19, 20, 21, 22]);
+    assert_eq!(outlet.standing(id), Some(Standing { up_to: 22, ..Standing::default() }));
+}
+
+#[tokio::test]
+async fn states_alone_are_told_and_then_the_watch_is_over() {
+    let house = house(Settings::default());
+    publish(&house.hub, vec![sticky("t/1", "x"), sticky("t/2", "y")]).await;
+    let socket = Socket::open();
+    let outlet = with_window(&house.hub, &socket, 5);
+    outlet.watch(Watch { sticky: true, is_only_states: true, ..counted("t/#") }).await.unwrap();
+    until("both states", || socket.lines().len() == 2).await;
+    let ended = || house.hub.metrics().watchers.load(std::sync::atomic::Ordering::Relaxed) == 0;
+    until("the end of the watch", ended).await;
+    outlet.watch(counted("t/#")).await.unwrap();
+    publish_some(&house.hub, "t/1", 1).await;
+    until("the event", || socket.lines().len() == 3).await;
+    assert_eq!(socket.lines()[2], "event 3 t/1 0");
 }
 
 #[tokio::test]

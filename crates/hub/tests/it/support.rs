@@ -101,6 +101,8 @@ pub fn watch(text: &str) -> Watch {
         sticky: false,
         encoder: Arc::new(Lines),
         behind: WhenBehind::CatchUp,
+        again: Vec::new(),
+        is_only_states: false,
     }
 }
 
