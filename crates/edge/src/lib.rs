@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod frames;
 pub mod http;
+mod peer;
 pub mod process;
 pub mod sse;
 pub mod ws;

@@ -18,6 +18,7 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::outlet::{Outlet, OutletSettings};
 use crate::passing::Passing;
+use crate::presence::Presence;
 use crate::publish::refusal_of;
 use crate::ring::Ring;
 use crate::rings::Rings;
@@ -113,6 +114,7 @@ pub(crate) struct Core {
     pub(crate) tick: AtomicU32,
     /// Counts outlets, to deal them out to the shards.
     pub(crate) outlets: AtomicUsize,
+    pub(crate) presence: Arc<Presence>,
 }
 
 impl Core {
@@ -154,6 +156,7 @@ impl Hub {
             gate,
             admission: Admission::new(settings.limits, settings.access),
             metrics: Metrics::default(),
+            presence: Presence::new(settings.clock.clone()),
             clock: settings.clock,
             fanout: settings.fanout,
             rings: Rings::new(shards),
@@ -210,6 +213,12 @@ impl Hub {
     pub fn history(&self, who: &Principal, filter: Filter, from: From) -> Result<History, WatchError> {
         let allowed = self.core.admission.access().may_watch(who, &filter)?;
         History::begin(&self.core.gate, &allowed, from)
+    }
+
+    /// Who is connected.
+    #[must_use]
+    pub fn presence(&self) -> &Arc<Presence> {
+        &self.core.presence
     }
 
     /// A way out for one connection.

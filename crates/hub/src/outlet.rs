@@ -56,6 +56,8 @@ pub enum Closed {
     Behind,
     /// A right was taken back.
     NotAllowed,
+    /// A person sent it away.
+    Dismissed,
     /// The client has been silent for too long.
     Silent,
     /// The log can't be read.

@@ -8,12 +8,13 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
 use headwater_event::{Principal, ProducerId, Topic};
-use headwater_hub::Hub;
+use headwater_hub::{Arrival, Bell, Hub};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, Sleep, sleep, timeout};
 
 use crate::accept::Stopping;
+use crate::peer::peer_of;
 
 use super::decode::{Item, Messages, take_hello};
 use super::ledger::{ANSWERS_LEN_MAX, Ledger};
@@ -69,12 +70,16 @@ pub async fn serve(mut stream: TcpStream, front: &Front, stopping: Stopping) -> 
         Ok(last) => last,
         Err(refusal) => return refuse(stream, front, refusal::code(&refusal)).await,
     };
+    let (bell, client, peer) = (Bell::new(), hello.client.to_string(), peer_of(&stream));
+    let arrival = Arrival { protocol: "frames", peer, who: &who, client: Some(&client) };
+    let present = front.hub.presence().enter(arrival, &bell);
     let welcome = Welcome { status: 0, payload_max: payload_max(front), last_seq: last };
     let ledger = Ledger::new(front.hub.clone(), who, hello.client, topic_of(hello.client), last);
     let mut connection = Connection::new(stream, front, buffer, ledger, welcome);
-    connection.talk(&claim, stopping).await?;
+    connection.talk(&claim, &bell, stopping).await?;
     // Nothing more is handed in: whoever takes over needn't wait until the client has read its last answers.
     drop(claim);
+    drop(present);
     linger(connection.stream).await
 }
 
@@ -169,7 +174,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Until the client has said all and has all its answers, or leaves, or is silent for too long, or has to leave.
-    async fn talk(&mut self, claim: &Claim, stopping: Stopping) -> io::Result<()> {
+    async fn talk(&mut self, claim: &Claim, bell: &Bell, stopping: Stopping) -> io::Result<()> {
         let mut requested = stopping.clone();
         let mut stop = pin!(requested.requested());
         let mut superseded = pin!(claim.superseded());
@@ -180,18 +185,19 @@ impl<'a> Connection<'a> {
             if self.is_over() {
                 return Poll::Ready(Ok(()));
             }
-            // The three seldom things know this task's waker from the first time on: they needn't be asked again for each
+            // The four seldom things know this task's waker from the first time on: they needn't be asked again for each
             // message. Whoever was woken for nothing else asks them, and a glance tells the rest.
             let nothing_else = has_worked
                 && watched_by.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
                 && !claim.is_superseded()
+                && !bell.is_rung()
                 && !stopping.is_requested()
                 && self.active_at < idle.deadline();
             if nothing_else {
                 return Poll::Pending;
             }
             watched_by = Some(cx.waker().clone());
-            if superseded.as_mut().poll(cx).is_ready() {
+            if superseded.as_mut().poll(cx).is_ready() || bell.poll_rung(cx).is_ready() {
                 return Poll::Ready(Ok(()));
             }
             if self.reading && stop.as_mut().poll(cx).is_ready() {

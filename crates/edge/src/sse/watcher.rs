@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_event::Position;
-use headwater_hub::{From as Begin, Hub, Outlet, OutletSettings, Sink, Watch, WatchError};
+use headwater_hub::{Arrival, From as Begin, Hub, Outlet, OutletSettings, Present, Sink, Watch, WatchError};
 use tokio::net::TcpStream;
 
 use super::ask::Ask;
 use super::spelling::{ServerSent, id};
 use crate::accept::Stopping;
 use crate::http::{poll_discard, principal};
+use crate::peer::peer_of;
 
 /// How often a silent connection shows that it lives: WHATWG HTML section 9.2.7 advises about 15 s, as proxies give up on
 /// silent connections after 30 s or more.
@@ -33,6 +34,8 @@ static SPELLING: LazyLock<Arc<ServerSent>> = LazyLock::new(|| Arc::new(ServerSen
 pub struct Watcher {
     socket: Arc<TcpStream>,
     outlet: Arc<Outlet>,
+    /// Its place in the list of those who are connected.
+    _present: Present,
 }
 
 /// A request that could not be granted, and its socket, to which nothing has been written.
@@ -65,7 +68,10 @@ impl Watcher {
         let Ask { filter, from, sticky, behind, .. } = ask;
         let watch = Watch { filter, from, sticky, encoder: spelling, behind, again: Vec::new(), is_only_states: false };
         match outlet.watch_after(watch, |_, _| head).await {
-            Ok(_) => Ok(Self { socket, outlet }),
+            Ok(_) => {
+                let arrival = Arrival { protocol: "sse", peer: peer_of(&socket), who: outlet.who(), client: None };
+                Ok(Self { _present: hub.presence().enter(arrival, &outlet), socket, outlet })
+            }
             Err(why) => {
                 drop(outlet);
                 Err(Box::new(Refused { stream: Arc::into_inner(socket), why }))
@@ -90,7 +96,7 @@ impl Future for Running {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { watcher: Watcher { socket, outlet }, stopping, is_asked } = self.get_mut();
+        let Self { watcher: Watcher { socket, outlet, .. }, stopping, is_asked } = self.get_mut();
         if !*is_asked && stopping.poll_requested(cx).is_ready() {
             *is_asked = true;
             outlet.close();

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use headwater_event::{Later, Principal};
-use headwater_hub::{Closed, Hub, Outlet, OutletSettings};
+use headwater_hub::{Arrival, Closed, Hub, Outlet, OutletSettings, Present};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
@@ -22,6 +22,7 @@ use super::socket::Socket;
 use super::spelling::JsonFrames;
 use super::watches::{Begun, Watches};
 use crate::accept::Stopping;
+use crate::peer::peer_of;
 
 /// How much is read at once, in bytes: about what a socket's buffer holds. There is one such buffer a thread.
 const READ_LEN: usize = 64 << 10;
@@ -45,6 +46,8 @@ pub struct Connection {
     pub(super) watches: Watches,
     /// Whoever is here is told when the program ends.
     pub(super) _place: Place,
+    /// And stands in the list of those who are connected.
+    pub(super) _present: Present,
     pub(super) phase: Phase,
     /// What a connection needs only while something is unfinished: an idle one costs a pointer here.
     pub(super) open: Option<Box<Unfinished>>,
@@ -109,6 +112,7 @@ impl Connection {
         // Frames are small and wait for nobody; it fails only on a socket that is broken, which shows at the first write.
         let _ = stream.set_nodelay(true);
         let socket = Socket(Arc::new(stream));
+        let peer = peer_of(&socket.0);
         let beat = Some((settings.ping_every, JsonFrames::shared()));
         let out = OutletSettings { beat, silence_max: Some(settings.silence_max), ..OutletSettings::default() };
         let outlet = hub.outlet(who, Box::new(socket.clone()), out);
@@ -121,6 +125,7 @@ impl Connection {
             decoder: Decoder::new(settings.message_len_max),
             watches: Watches::default(),
             _place: settings.present.enter(&outlet, stopping),
+            _present: hub.presence().enter(Arrival { protocol: "ws", peer, who: outlet.who(), client: None }, &outlet),
             outlet,
             phase: Phase::Open,
             open: None,
@@ -154,8 +159,10 @@ impl Connection {
         }
         let socket = &self.socket.0;
         if let Poll::Ready(closed) = self.outlet.poll_drive(cx, &mut |cx| socket.poll_write_ready(cx)) {
-            if closed != Closed::Asked {
-                return Turn::Over;
+            match closed {
+                Closed::Asked => {}
+                Closed::Dismissed => self.say_dismissed(),
+                _ => return Turn::Over,
             }
             self.end_writing();
             return Turn::Again;

@@ -24,6 +24,17 @@ impl Connection {
         self.end_with(&payload);
     }
 
+    /// A person has sent this client away: it is told, if it reads.
+    pub(super) fn say_dismissed(&self) {
+        let mut frame = Vec::new();
+        write_frame(
+            Opcode::Close,
+            &close::close_payload(close::POLICY, "disconnected by an administrator"),
+            &mut frame,
+        );
+        self.outlet.last_words(&frame);
+    }
+
     fn end_with(&mut self, payload: &[u8]) {
         let mut frame = Vec::new();
         write_frame(Opcode::Close, payload, &mut frame);

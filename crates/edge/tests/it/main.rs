@@ -5,4 +5,5 @@ mod accept;
 mod frames;
 mod http;
 mod memory;
+mod presence;
 mod ws;

@@ -10,6 +10,7 @@ mod acknowledged;
 mod beats;
 mod bounded;
 mod catch_up;
+mod inspect;
 mod one_gate;
 mod overload_is_refused_not_suffered;
 mod random;

@@ -22,6 +22,7 @@ use client::Client;
 pub struct Edge {
     pub bus: Arc<ScriptedBus>,
     pub addr: SocketAddr,
+    pub hub: Arc<Hub>,
     stop: Stop,
 }
 
@@ -35,8 +36,8 @@ impl Edge {
         let hub = Hub::start(bus.clone(), settings);
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), AcceptSettings::default()).unwrap();
         let (addr, stop) = (listener.local_addr(), Stop::default());
-        tokio::spawn(frames::serve(listener, hub, frames, stop.listen()));
-        Self { bus, addr, stop }
+        tokio::spawn(frames::serve(listener, hub.clone(), frames, stop.listen()));
+        Self { bus, addr, hub, stop }
     }
 
     pub fn drain(&self) {

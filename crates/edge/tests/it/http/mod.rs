@@ -7,4 +7,4 @@ mod live;
 mod pages;
 mod publishing;
 mod sticky;
-mod support;
+pub mod support;

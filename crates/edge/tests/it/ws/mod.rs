@@ -1,6 +1,6 @@
 //! The hub's WebSocket edge over real sockets.
 
-mod client;
+pub mod client;
 mod page;
 mod protocol;
 mod publishing;
