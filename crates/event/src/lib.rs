@@ -28,7 +28,7 @@ pub use event::{Event, Publication, Recorded};
 pub use headers::Headers;
 pub use id::{EventId, ProducerId};
 pub use position::{Epoch, Position, Seq};
-pub use principal::Principal;
+pub use principal::{Login, Principal};
 pub use refusal::Refusal;
 pub use text::Text;
 pub use topic::{Filter, Topic, TopicError};

@@ -35,7 +35,7 @@ pub mod watch;
 mod wheel;
 mod window;
 
-pub use access::{Access, Ask, RESERVED_PREFIXES};
+pub use access::{Access, Ask, Credentials, Proof, RESERVED_PREFIXES, Secret, WATCHABLE_PREFIXES};
 pub use admission::Room;
 pub use encode::{Encode, Sink};
 pub use history::History;
