@@ -226,6 +226,11 @@ impl Permit {
     pub(crate) const fn events(&self) -> usize {
         self.events
     }
+
+    /// How many bytes they have.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 impl Drop for Permit {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use headwater_event::{Bus, Clock, Filter, Health, Position, Principal, Refusal, StickyPage, Topic};
+use headwater_event::{Bus, Clock, Filter, Health, Position, Principal, Refusal, StickyPage, Time, Topic};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -20,6 +20,7 @@ use crate::outlet::{Outlet, OutletSettings};
 use crate::passing::Passing;
 use crate::presence::Presence;
 use crate::publish::refusal_of;
+use crate::pulse::{Pulse, Rates, Second};
 use crate::ring::Ring;
 use crate::rings::Rings;
 use crate::shard::Shard;
@@ -115,6 +116,7 @@ pub(crate) struct Core {
     /// Counts outlets, to deal them out to the shards.
     pub(crate) outlets: AtomicUsize,
     pub(crate) presence: Arc<Presence>,
+    pub(crate) pulse: Pulse,
 }
 
 impl Core {
@@ -157,6 +159,7 @@ impl Hub {
             admission: Admission::new(settings.limits, settings.access),
             metrics: Metrics::default(),
             presence: Presence::new(settings.clock.clone()),
+            pulse: Pulse::default(),
             clock: settings.clock,
             fanout: settings.fanout,
             rings: Rings::new(shards),
@@ -169,6 +172,7 @@ impl Hub {
         let mut tasks: Vec<_> = (0..shards).map(|number| tokio::spawn(Shard::run(Arc::clone(&core), number))).collect();
         tasks.push(tokio::spawn(Live::new(Arc::clone(&core)).run()));
         tasks.push(tokio::spawn(Wheel::run(Arc::clone(&core))));
+        tasks.push(tokio::spawn(Pulse::run(Arc::clone(&core))));
         Arc::new(Self { core, tasks })
     }
 
@@ -213,6 +217,24 @@ impl Hub {
     pub fn history(&self, who: &Principal, filter: Filter, from: From) -> Result<History, WatchError> {
         let allowed = self.core.admission.access().may_watch(who, &filter)?;
         History::begin(&self.core.gate, &allowed, from)
+    }
+
+    /// How fast all goes, worked out once a second.
+    #[must_use]
+    pub fn rates(&self) -> Rates {
+        self.core.pulse.rates()
+    }
+
+    /// The last few minutes, second by second: those that ended after `after`, the oldest first.
+    #[must_use]
+    pub fn seconds(&self, after: Time) -> Vec<Second> {
+        self.core.pulse.seconds(after)
+    }
+
+    /// What time it is for this hub.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.core.clock.now()
     }
 
     /// Who is connected.

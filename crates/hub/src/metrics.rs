@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use headwater_event::{Receipts, Refusal};
 
+use crate::latency::Latency;
+
 /// The names of [`Refusal`]s in the order of [`Metrics::refused`].
 pub const REFUSAL_NAMES: [&str; 8] =
     ["not_authenticated", "not_allowed", "malformed", "too_large", "too_fast", "full", "out_of_order", "unavailable"];
 
-/// Upper bounds of the latency buckets in microseconds, each twice the one before; the last bucket has none.
+/// Upper bounds of latency buckets for Prometheus in microseconds, each twice the one before; what lies above has none.
 pub const LATENCY_BUCKETS_US: [u64; 18] = [
     32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 8_192, 16_384, 32_768, 65_536, 131_072, 262_144, 524_288, 1_048_576,
     2_097_152, 4_194_304,
@@ -24,6 +26,8 @@ pub struct Metrics {
     pub passed: AtomicU64,
     /// Events that were recognised as resent.
     pub duplicates: AtomicU64,
+    /// Bytes of payloads, topics and headers that became durable, those of resent events too.
+    pub published_bytes: AtomicU64,
     /// Refused batches by name; see [`REFUSAL_NAMES`] and [`Metrics::refused_by_name`].
     pub refused: [AtomicU64; REFUSAL_NAMES.len()],
     /// Frames of events that were handed to a socket as a whole.
@@ -40,10 +44,8 @@ pub struct Metrics {
     pub lagging: AtomicU64,
     /// Gaps that were told.
     pub gaps: AtomicU64,
-    /// How long appends took, from admission to durable: batches by bucket; see [`LATENCY_BUCKETS_US`].
-    pub append_latency: [AtomicU64; LATENCY_BUCKETS_US.len() + 1],
-    /// The sum of those times in microseconds.
-    pub append_us: AtomicU64,
+    /// How long appends took, from admission to durable, a batch each.
+    pub append_latency: Latency,
 }
 
 impl Metrics {
@@ -66,10 +68,9 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn appended(&self, took: Duration) {
-        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.append_latency[LATENCY_BUCKETS_US.partition_point(|bound| *bound < us)].fetch_add(1, Ordering::Relaxed);
-        self.append_us.fetch_add(us, Ordering::Relaxed);
+    pub(crate) fn appended(&self, bytes: usize, took: Duration) {
+        self.published_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.append_latency.note(took);
     }
 }
 
@@ -94,15 +95,5 @@ mod tests {
             metrics.refuse(&refusal);
         }
         assert!(metrics.refused_by_name().all(|(_, count)| count == 1));
-    }
-
-    #[test]
-    fn a_time_falls_into_the_bucket_that_bounds_it() {
-        let metrics = Metrics::default();
-        for us in [0, 32, 33, 4_194_304, 4_194_305] {
-            metrics.appended(Duration::from_micros(us));
-        }
-        let counts: Vec<_> = metrics.append_latency.iter().map(|c| c.load(Ordering::Relaxed)).collect();
-        assert_eq!((counts[0], counts[1], counts[17], counts[18]), (2, 1, 1, 1));
     }
 }

@@ -132,7 +132,7 @@ fn finish<T: Counted>(core: &Core, result: &Result<T, BusError>, since: Instant,
     if let Ok(done) = result {
         let took = since.elapsed();
         done.count(core);
-        core.metrics.appended(took);
+        core.metrics.appended(permit.bytes(), took);
         core.admission.pace().durable(permit.events(), took);
     }
     drop(permit);

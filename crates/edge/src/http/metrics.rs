@@ -95,6 +95,12 @@ fn hub(app: &App, say: &mut Say<'_, '_>) -> fmt::Result {
     let metrics = app.hub.metrics();
     say.count("events_published", "Events that became durable, without duplicates", &metrics.published)?;
     say.count("events_duplicate", "Events that were recognised as resent", &metrics.duplicates)?;
+    say.total(
+        "published",
+        "Bytes of events that became durable",
+        Some(&Unit::Bytes),
+        metrics.published_bytes.load(Ordering::Relaxed),
+    )?;
     say.by("refused", "Batches that were refused, by reason", "reason", metrics.refused_by_name())?;
     say.count("deliveries", "Events that were handed to a watcher's socket", &metrics.deliveries)?;
     say.total(
@@ -120,10 +126,10 @@ fn hub(app: &App, say: &mut Say<'_, '_>) -> fmt::Result {
 fn append_time(app: &App, say: &mut Say<'_, '_>) -> fmt::Result {
     let metrics = app.hub.metrics();
     let bounds = LATENCY_BUCKETS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
-    let counts = metrics.append_latency.iter().map(|count| count.load(Ordering::Relaxed));
+    let counts = metrics.append_latency.counts_within(&LATENCY_BUCKETS_US);
     let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
     let count = buckets.iter().map(|(_, count)| count).sum();
-    let sum = metrics.append_us.load(Ordering::Relaxed) as f64 / 1e6;
+    let sum = metrics.append_latency.sum_us() as f64 / 1e6;
     let help = "From admission to durable, a batch each";
     let kind = prometheus_client::metrics::MetricType::Histogram;
     let mut histogram = say.0.encode_descriptor("append", help, Some(&Unit::Seconds), kind)?;

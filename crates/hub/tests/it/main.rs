@@ -13,5 +13,6 @@ mod catch_up;
 mod inspect;
 mod one_gate;
 mod overload_is_refused_not_suffered;
+mod pulse;
 mod random;
 mod sticky_first;
