@@ -152,6 +152,15 @@ pub struct StickyPage {
     pub next: Option<Topic>,
 }
 
+/// A page of topics that have a latest state, without the states.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicPage {
+    /// The topics in their order, with the sequence number of each state.
+    pub topics: Vec<(Topic, Seq)>,
+    /// The topic to ask for the next page with; `None` at the end.
+    pub next: Option<Topic>,
+}
+
 /// Whether the engine can be written to and read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
@@ -202,6 +211,21 @@ pub trait Bus: Send + Sync + 'static {
 
     /// The latest states of the sticky topics that this filter wants, ordered by topic, beginning after topic `after`.
     fn latest(&self, filter: &Filter, after: Option<&Topic>, limit: usize) -> Later<'_, Result<StickyPage, BusError>>;
+
+    /// The topics with a latest state that begin with `prefix`, in the order of their bytes, beginning after the text
+    /// `after`, which needn't be a topic: whoever lists levels passes over all that lies below one. A page may have fewer
+    /// than `limit` and not be the last.
+    ///
+    /// An engine that knows its topics without reading the states answers from what it knows. For others the states are
+    /// read, and topics that begin with `$` are then listed only below a prefix of their own.
+    fn topics<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> Later<'a, Result<TopicPage, BusError>> {
+        Box::pin(topics_of_states(move |filter, after, limit| self.latest(filter, after, limit), prefix, after, limit))
+    }
 
     /// Becomes a member of a group, which is (durably) made when there is none by this name.
     ///
@@ -268,6 +292,39 @@ pub trait Member: Send {
 
     /// After how long an unrenewed lease ends.
     fn lease(&self) -> Duration;
+}
+
+/// The topics, by way of the states.
+async fn topics_of_states<'a>(
+    latest: impl Fn(&Filter, Option<&Topic>, usize) -> Later<'a, Result<StickyPage, BusError>>,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<TopicPage, BusError> {
+    let mut found = TopicPage::default();
+    // `#` matches nothing that begins with `$`: those come by the filter of their own first level.
+    let levels = prefix.rsplit_once('/').map_or("", |(levels, _)| levels);
+    let filter = if levels.is_empty() { "#".to_owned() } else { format!("{levels}/#") };
+    let filter = Filter::new(filter).map_err(|_| BusError::Unable("list topics below what is no topic"))?;
+    let mut from: Option<Topic> = None;
+    loop {
+        let page = latest(&filter, from.as_ref(), limit).await?;
+        for recorded in &page.events {
+            let topic = &recorded.event.topic;
+            let is_wanted = topic.as_str().starts_with(prefix) && after.is_none_or(|after| topic.as_str() > after);
+            if is_wanted && found.topics.len() == limit {
+                found.next = found.topics.last().map(|(topic, _)| topic.clone());
+                return Ok(found);
+            }
+            if is_wanted {
+                found.topics.push((topic.detached(), recorded.position.seq));
+            }
+        }
+        from = page.next;
+        if from.is_none() {
+            return Ok(found);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub mod topic;
 
 pub use bus::{
     Abilities, Batch, Bus, BusError, Durability, Health, Later, Member, Receipt, Receipts, Replay, StickyPage, Tail,
+    TopicPage,
 };
 pub use clock::{Clock, Time};
 pub use delivery::{Backoff, DeadLetter, Delivery, GroupName, GroupOptions, GroupStat, Settlement, Start, Tag};

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use headwater_event::{
     Abilities, Bus, BusError, Clock, DeadLetter, Durability, Epoch, Filter, GroupName, GroupOptions, GroupStat, Health,
     Later, Member, Position, ProducerId, Publication, Receipts, Recorded, Replay, Seq, StickyPage, Tail, Topic,
+    TopicError, TopicPage,
 };
 
 use crate::core::{Core, Counts};
@@ -13,6 +14,7 @@ use crate::derived::Desk;
 use crate::groups::{self, Groups};
 use crate::open;
 use crate::options::{OpenError, OpenOptions};
+use crate::sticky::LOOKED_AT_MAX;
 use crate::tail::{blocking, read_record, read_seq};
 
 /// The embedded engine, open for reading and writing. Dropping it without [`EventLog::close`] is like a crash, which
@@ -166,6 +168,24 @@ impl Bus for EventLog {
         Box::pin(blocking(move || latest(&core, &filter, after.as_ref(), limit)))
     }
 
+    fn topics<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> Later<'a, Result<TopicPage, BusError>> {
+        Box::pin(async move {
+            let limit = limit.min(LOOKED_AT_MAX);
+            let found = self.core.view().sticky.below(prefix, after, limit);
+            let topics = found.into_iter().map(|(topic, place)| Ok((Topic::new(topic)?, place.seq)));
+            let mut topics = topics.collect::<Result<Vec<_>, _>>().map_err(|error: TopicError| damaged(&error))?;
+            let is_more = topics.len() > limit;
+            topics.truncate(limit);
+            let next = topics.last().filter(|_| is_more).map(|(topic, _)| topic.clone());
+            Ok(TopicPage { topics, next })
+        })
+    }
+
     fn join(&self, group: &GroupName, options: GroupOptions) -> Later<'_, Result<Box<dyn Member>, BusError>> {
         self.groups.join(group, options)
     }
@@ -209,8 +229,13 @@ fn latest(core: &Core, filter: &Filter, after: Option<&Topic>, limit: usize) -> 
             }
         }
     }
-    let next = found.next.map(Topic::new).transpose().map_err(|error| BusError::Damaged(error.to_string()))?;
+    let next = found.next.map(Topic::new).transpose().map_err(|error| damaged(&error))?;
     Ok(StickyPage { events, as_of: Position::new(core.epoch(), head), next })
+}
+
+/// What was stored as a topic isn't one.
+fn damaged(error: &TopicError) -> BusError {
+    BusError::Damaged(error.to_string())
 }
 
 /// The log as its groups know it.

@@ -7,7 +7,7 @@ use headwater_event::{Filter, Seq, Text};
 
 /// How many topics one page looks at. They're looked at while the commit waits, and 16,384 take a millisecond or two; a
 /// page that wants few of many comes back short, with the topic to go on from.
-const LOOKED_AT_MAX: usize = 16_384;
+pub(crate) const LOOKED_AT_MAX: usize = 16_384;
 
 /// Where a sticky event stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,17 @@ impl Sticky {
             last = Some(topic);
         }
         found
+    }
+
+    /// Up to `limit` topics and one more (to tell whether there are any) that begin with this text, after `after`.
+    pub(crate) fn below(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<(Text, StickyPlace)> {
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after.as_bytes()),
+            _ => Bound::Included(prefix.as_bytes()),
+        };
+        let rest = self.0.range::<[u8], _>((from, Bound::Unbounded));
+        let below = rest.take_while(|(topic, _)| topic.as_bytes().starts_with(prefix.as_bytes()));
+        below.take(limit.saturating_add(1)).map(|(topic, place)| (topic.detached(), *place)).collect()
     }
 
     /// Up to `limit` topics and places after this topic, for the checkpoint and for retention.

@@ -15,6 +15,7 @@ duties! {
     pages_follow_each_other_without_gap_or_repeat,
     states_survive_a_crash,
     a_resent_state_does_not_come_back,
+    topics_are_listed_by_what_they_begin_with_and_from_any_text_on,
     #[needs(Replay)] whoever_goes_on_after_as_of_misses_nothing_and_sees_nothing_twice,
 }
 
@@ -174,5 +175,37 @@ async fn whoever_goes_on_after_as_of_misses_nothing_and_sees_nothing_twice(harne
             let later = later.iter().filter(|other| other.position.seq <= page.as_of.seq);
             assert!(later.filter(|other| other.event.topic == recorded.event.topic).count() == 0);
         }
+    }
+}
+
+async fn topics_are_listed_by_what_they_begin_with_and_from_any_text_on(harness: Box<dyn Harness>) {
+    let bus = harness.bus();
+    let topics = ["b/2", "a", "b/1", "b", "b-c", "b/1/deep", "b/1/deeper", "bb", "c/1"];
+    append(&*bus, topics.iter().map(|topic| sticky(topic, topic)).collect()).await;
+    append(&*bus, vec![event("b/0", "no state"), sticky("c/1", "")]).await;
+    for (prefix, after, expected) in [
+        ("", None, &["a", "b", "b-c", "b/1", "b/1/deep", "b/1/deeper", "b/2", "bb"][..]),
+        ("b/", None, &["b/1", "b/1/deep", "b/1/deeper", "b/2"]),
+        ("b/", Some("b/1/\u{10ffff}"), &["b/2"]),
+        ("b/1/d", Some("b/1/deep"), &["b/1/deeper"]),
+        ("b/", Some("a"), &["b/1", "b/1/deep", "b/1/deeper", "b/2"]),
+        ("b/", Some("c"), &[]),
+        ("nothing", None, &[]),
+    ] {
+        let (mut got, mut from) = (Vec::new(), after.map(str::to_owned));
+        loop {
+            let page = soon(bus.topics(prefix, from.as_deref(), 2)).await.expect("topics");
+            assert!(page.topics.len() <= 2 && (page.next.is_none() || page.topics.len() == 2));
+            for (topic, seq) in &page.topics {
+                let state = latest(&*bus, topic.as_str(), None, 1).await;
+                assert_eq!(state.events[0].position.seq, *seq, "{topic}");
+                got.push(topic.to_string());
+            }
+            match page.next {
+                Some(next) => from = Some(next.to_string()),
+                None => break,
+            }
+        }
+        assert_eq!(got, expected, "{prefix} after {after:?}");
     }
 }
