@@ -135,6 +135,12 @@ impl Admission {
         Ok(PassingPass { events })
     }
 
+    /// Lets the hub's own events be told; those of clients' topics are left out.
+    pub(crate) fn admit_own_passing(&self, mut events: Vec<Event>) -> PassingPass {
+        events.retain(|event| is_reserved(event.topic.as_str()));
+        PassingPass { events }
+    }
+
     /// Lets in what the hub itself has to keep, on topics that are closed to clients. Nobody is refused here, as each part
     /// of the hub waits for its own word before it says the next; the room that it takes is counted.
     ///
@@ -263,6 +269,10 @@ impl Pass {
 impl PassingPass {
     pub(crate) fn len(&self) -> usize {
         self.events.len()
+    }
+
+    pub(crate) fn events(&mut self) -> impl Iterator<Item = &mut Event> {
+        self.events.iter_mut()
     }
 
     pub(crate) fn redeem(self) -> Vec<Event> {

@@ -14,9 +14,25 @@ pub(crate) struct Block {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) end: u32,
-    /// The client has to acknowledge it.
-    pub(crate) is_counted: bool,
+    pub(crate) kind: FrameKind,
     pub(crate) seq: Seq,
+}
+
+/// What is special about a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrameKind {
+    Plain,
+    /// The client has to acknowledge it.
+    Counted,
+    /// It tells of something that is kept nowhere; its `seq` is that of the last event before it.
+    Passing,
+}
+
+impl FrameKind {
+    /// The frame of an event, which the client has to acknowledge or not.
+    pub(crate) const fn counted(is_counted: bool) -> Self {
+        if is_counted { Self::Counted } else { Self::Plain }
+    }
 }
 
 /// Collects frames for blocks; keeps its memory from one to the next.
@@ -28,14 +44,14 @@ pub(crate) struct Builder {
 
 impl Builder {
     /// Adds what `encode` writes as one frame; nothing when it writes nothing.
-    pub(crate) fn frame(&mut self, seq: Seq, is_counted: bool, encode: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn frame(&mut self, seq: Seq, kind: FrameKind, encode: impl FnOnce(&mut Vec<u8>)) {
         let before = self.bytes.len();
         encode(&mut self.bytes);
         if self.bytes.len() == before {
             return;
         }
         match u32::try_from(self.bytes.len()) {
-            Ok(end) => self.frames.push(Frame { end, is_counted, seq }),
+            Ok(end) => self.frames.push(Frame { end, kind, seq }),
             // A block is cut long before 4 GiB; a single frame of that size can't come from a bounded payload.
             Err(_) => self.bytes.truncate(before),
         }
@@ -116,7 +132,7 @@ mod tests {
     fn block() -> Block {
         let mut builder = Builder::default();
         for (seq, text) in [(5, "abc"), (6, ""), (7, "de"), (9, "f")] {
-            builder.frame(seq, false, |out| out.extend_from_slice(text.as_bytes()));
+            builder.frame(seq, FrameKind::Plain, |out| out.extend_from_slice(text.as_bytes()));
         }
         builder.take().unwrap()
     }

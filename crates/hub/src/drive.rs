@@ -250,7 +250,8 @@ impl Outlet {
     }
 
     fn place(&self, subscription: &Subscription) -> Placed {
-        subscription.ring.place_after(subscription.seen, self.core.up_to.load(Ordering::Acquire))
+        let up_to = self.core.up_to.load(Ordering::Acquire);
+        subscription.ring.place_after(subscription.seen, up_to, subscription.entered)
     }
 
     /// The ring no longer has what this watcher needs next.

@@ -1,12 +1,13 @@
 //! Fan-out of what just became durable: one task follows the log and fills the rings.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use headwater_event::{Batch, BusError, Position, Recorded, Seq, Tail};
+use headwater_event::{Batch, BusError, Event, Position, Recorded, Seq, Tail};
 
-use crate::block::Builder;
+use crate::block::{Builder, FrameKind};
 use crate::hub::Core;
 use crate::index::Index;
 use crate::ring::{BLOCK_BYTES, Ring};
@@ -63,21 +64,25 @@ impl Live {
         let core = Arc::clone(&self.core);
         let mut tail: Option<Box<dyn Tail>> = None;
         loop {
+            // Before the changes: a ring that was made before these came gets them.
+            let passing = core.passing.take();
             let changes = core.rings.take_changes();
             if !changes.is_empty() && tail.is_none() {
                 tail = self.follow_from_now();
             }
             let at = tail.as_ref().map_or_else(|| core.gate.head().seq, |tail| tail.position().seq);
             self.apply(changes, at);
+            if !passing.is_empty() {
+                self.spread_passing(passing, at);
+                self.wait_for_shards().await;
+            }
             if self.rings.len() == 0 {
                 // Nobody watches: the log is not read, and the next watcher begins where it stands then.
                 tail = None;
-                drop(core.passing.take());
                 core.rings.changed().await;
                 continue;
             }
             let Some(following) = &mut tail else {
-                self.spread_passing(at);
                 tokio::time::sleep(RETRY_WAIT).await;
                 tail = self.follow_from_now();
                 continue;
@@ -89,10 +94,8 @@ impl Live {
                 () = core.rings.changed() => None,
                 () = core.passing.came() => None,
             };
-            // Also when events have come from the log: neither kind waits until the other has a pause.
-            self.spread_passing(at);
             match read {
-                None => self.wait_for_shards().await,
+                None => {}
                 Some(Ok(batch)) => {
                     self.spread(&batch);
                     self.wait_for_shards().await;
@@ -186,11 +189,7 @@ impl Live {
     }
 
     /// The same for what is kept nowhere; it stands in the rings behind the last event that live has read.
-    fn spread_passing(&mut self, at: Seq) {
-        let events = self.core.passing.take();
-        if events.is_empty() {
-            return;
-        }
+    fn spread_passing(&mut self, events: VecDeque<Event>, at: Seq) {
         let epoch = self.core.gate.head().epoch;
         let no_position = Position::new(epoch, 0);
         let events = events.into_iter().map(|event| Recorded { position: no_position, event, sticky: false }).collect();
@@ -239,12 +238,13 @@ impl Live {
             let encoder = ring.encoder();
             match kind {
                 Kind::Kept => {
-                    let is_counted = encoder.is_acknowledged(recorded);
+                    let kind = FrameKind::counted(encoder.is_acknowledged(recorded));
                     let seq = recorded.position.seq;
-                    self.builder.frame(seq, is_counted, |out| encoder.event(ring.filter(), recorded, out));
+                    self.builder.frame(seq, kind, |out| encoder.event(ring.filter(), recorded, out));
                 }
                 Kind::Passing => {
-                    self.builder.frame(batch.up_to, false, |out| encoder.passing(ring.filter(), recorded, out));
+                    self.builder
+                        .frame(batch.up_to, FrameKind::Passing, |out| encoder.passing(ring.filter(), recorded, out));
                 }
             }
             if self.builder.len() >= block_bytes {

@@ -217,6 +217,7 @@ impl Outlet {
             id: WatchId { slot: 0, turn },
             member: 0,
             ring: Arc::clone(&ring),
+            entered: ring.end(),
             behind: watch.behind,
             seen: watch.again.first().map_or(after.seq, |first| first.saturating_sub(1)),
             place: match watch {

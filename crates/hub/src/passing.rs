@@ -1,10 +1,10 @@
 //! Events that are told to those who watch now, and kept nowhere: on their way from the gate to live.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use headwater_event::{Event, Principal, Refusal};
+use headwater_event::{Event, Filter, Principal, Refusal, Topic};
 use tokio::sync::Notify;
 
 use crate::admission::PassingPass;
@@ -24,6 +24,8 @@ pub(crate) struct Passing {
     came: Notify,
     /// There is room again.
     left: Notify,
+    /// The hub's own last words on topics of its own; as many as the program has names for.
+    announced: Mutex<BTreeMap<Topic, Event>>,
 }
 
 impl Passing {
@@ -78,6 +80,32 @@ impl Hub {
         }
         core.passing.put(pass);
         Ok(())
+    }
+
+    /// Tells the hub's own events, on topics that are closed to clients, to those who watch now. Of each topic the last one is
+    /// remembered for newcomers ([`Hub::announced`]), in memory alone: after a restart it is told anew.
+    pub fn announce(&self, events: Vec<Event>) {
+        let core = self.core();
+        let now = core.clock.now();
+        let mut pass = core.admission.admit_own_passing(events);
+        {
+            let mut announced = core.passing.announced.lock().unwrap_or_else(PoisonError::into_inner);
+            for event in pass.events() {
+                event.at = now;
+                announced.insert(event.topic.clone(), event.clone());
+            }
+        }
+        if !core.rings.are_none() && core.passing.has_room() {
+            core.passing.put(pass);
+        }
+    }
+
+    /// The last of the hub's own events of each topic that this filter wants. Who asks on behalf of a client has asked for
+    /// its right to watch the filter before.
+    #[must_use]
+    pub fn announced(&self, filter: &Filter) -> Vec<Event> {
+        let announced = self.core().passing.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        announced.values().filter(|event| filter.matches(event.topic.as_str())).cloned().collect()
     }
 
     /// Waits until [`Hub::pass`] has room. An edge that makes its client wait for it loses nothing.

@@ -7,7 +7,7 @@ use std::vec::IntoIter;
 
 use headwater_event::{Batch, BusError, Filter, Position, Recorded, Seq, StickyPage, Tail, Topic};
 
-use crate::block::{Block, Builder};
+use crate::block::{Block, Builder, FrameKind};
 use crate::encode::Encode;
 use crate::gate::Gate;
 use crate::window::Window;
@@ -152,7 +152,7 @@ impl Reading {
         let rest = page.block.cut(page.at).map(|(_, rest)| rest).unwrap_or_default();
         page.at += rest.len();
         let within = page.block.frames_within(page.at);
-        page.block.frames()[before..within].iter().filter(|frame| frame.is_counted).for_each(|frame| {
+        page.block.frames()[before..within].iter().filter(|frame| frame.kind == FrameKind::Counted).for_each(|frame| {
             sent(event_of(&self.stage, frame.seq));
         });
         if within > before {
@@ -170,7 +170,7 @@ impl Reading {
         let mut passage = window.passage();
         let mut end = page.at;
         for frame in &page.block.frames()[page.block.frames_within(page.at)..] {
-            if frame.is_counted && !passage.lets(event_of(&self.stage, frame.seq)) {
+            if frame.kind == FrameKind::Counted && !passage.lets(event_of(&self.stage, frame.seq)) {
                 break;
             }
             end = frame.end as usize;
@@ -230,12 +230,12 @@ impl Reading {
                     let seq = recorded.position.seq;
                     if let Some(before) = self.before.as_ref().filter(|before| seq <= before.up_to) {
                         if before.again.binary_search(&seq).is_ok() {
-                            let is_counted = encoder.is_acknowledged(&recorded);
-                            builder.frame(seq, is_counted, |out| encoder.again(filter, &recorded, out));
+                            let kind = FrameKind::counted(encoder.is_acknowledged(&recorded));
+                            builder.frame(seq, kind, |out| encoder.again(filter, &recorded, out));
                         }
                     } else if !self.told.as_ref().is_some_and(|told| told.covers(&recorded)) {
-                        let is_counted = encoder.is_acknowledged(&recorded);
-                        builder.frame(seq, is_counted, |out| encoder.event(filter, &recorded, out));
+                        let kind = FrameKind::counted(encoder.is_acknowledged(&recorded));
+                        builder.frame(seq, kind, |out| encoder.event(filter, &recorded, out));
                     }
                     if builder.len() >= PAGE_BYTES {
                         break;
@@ -254,8 +254,8 @@ impl Reading {
             Stage::States { after, rest, topics, read } => {
                 topics.clear();
                 for recorded in rest.by_ref() {
-                    let is_counted = encoder.is_acknowledged(&recorded);
-                    builder.frame(topics.len() as Seq, is_counted, |out| encoder.state(filter, &recorded, out));
+                    let kind = FrameKind::counted(encoder.is_acknowledged(&recorded));
+                    builder.frame(topics.len() as Seq, kind, |out| encoder.state(filter, &recorded, out));
                     topics.push((recorded.event.topic.detached(), recorded.position.seq));
                     if builder.len() >= PAGE_BYTES {
                         break;
@@ -268,8 +268,9 @@ impl Reading {
                     }
                     if *read == StatesRead::Complete {
                         let as_of = self.told.as_ref().map_or(*seen, |told| told.first_as_of);
-                        builder
-                            .frame(STATE_END, false, |out| encoder.state_end(filter, Position::new(epoch, as_of), out));
+                        builder.frame(STATE_END, FrameKind::Plain, |out| {
+                            encoder.state_end(filter, Position::new(epoch, as_of), out)
+                        });
                         self.begin_events(as_of, seen);
                     }
                 }

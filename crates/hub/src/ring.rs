@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use bytes::Bytes;
 use headwater_event::{Filter, Seq};
 
-use crate::block::Block;
+use crate::block::{Block, FrameKind};
 use crate::encode::Encode;
 use crate::outlet::Outlet;
 use crate::slab::Slab;
@@ -162,8 +162,9 @@ impl Ring {
         (kept.end, kept.last)
     }
 
-    /// Where one goes on who has seen everything up to `seen`; `up_to` is how far live has come.
-    pub(crate) fn place_after(&self, seen: Seq, up_to: Seq) -> Placed {
+    /// Where one goes on who has seen everything up to `seen`; `up_to` is how far live has come. What is kept nowhere and has
+    /// come since the ring ended at `entered` is still to be told, unless an event that has been seen came after it.
+    pub(crate) fn place_after(&self, seen: Seq, up_to: Seq, entered: u64) -> Placed {
         let kept = self.kept();
         match kept.floor {
             None => return Placed::NotYet,
@@ -172,12 +173,24 @@ impl Ring {
             Some(_) => {}
         }
         let at = kept.blocks.partition_point(|(_, block)| block.frames().last().is_none_or(|last| last.seq <= seen));
-        Placed::At(match kept.blocks.get(at) {
-            None => kept.end,
+        let (mut place, inside) = match kept.blocks.get(at) {
+            None => (kept.end, 0),
             Some((start, block)) => {
-                start + block.start_of(block.frames().partition_point(|frame| frame.seq <= seen)) as u64
+                let inside = block.frames().partition_point(|frame| frame.seq <= seen);
+                (start + block.start_of(inside) as u64, inside)
             }
-        })
+        };
+        for (nth, (start, block)) in kept.blocks.iter().enumerate().take(at + 1).rev() {
+            let before = if nth == at { inside } else { block.frames().len() };
+            for index in (0..before).rev() {
+                let begins = start + block.start_of(index) as u64;
+                if block.frames()[index].kind != FrameKind::Passing || begins < entered {
+                    return Placed::At(place);
+                }
+                place = begins;
+            }
+        }
+        Placed::At(place)
     }
 
     /// Collects what stands from `cursor` on, unless that is what was collected last. `false` when it's gone.
@@ -301,7 +314,7 @@ impl Gather {
         for (start, block) in &self.blocks {
             let inside = usize::try_from(self.from.saturating_sub(*start)).unwrap_or(usize::MAX);
             for frame in &block.frames()[block.frames_within(inside)..] {
-                if frame.is_counted && !passage.lets(frame.seq) {
+                if frame.kind == FrameKind::Counted && !passage.lets(frame.seq) {
                     return usize::try_from(end - self.from).unwrap_or(usize::MAX);
                 }
                 end = start + u64::from(frame.end);
@@ -329,7 +342,10 @@ impl Gather {
                 advance.cursor = at + rest.len() as u64;
                 advance.front = rest;
             }
-            block.frames()[before..within].iter().filter(|frame| frame.is_counted).for_each(|frame| sent(frame.seq));
+            block.frames()[before..within]
+                .iter()
+                .filter(|frame| frame.kind == FrameKind::Counted)
+                .for_each(|frame| sent(frame.seq));
             if within > before {
                 advance.frames += within - before;
                 advance.seen = Some(block.frames()[within - 1].seq);

@@ -18,6 +18,8 @@ pub(crate) struct Subscription {
     pub(crate) behind: WhenBehind,
     /// Everything wanted up to here was given to the socket, or is in the outlet's front.
     pub(crate) seen: Seq,
+    /// Where the ring ended when this watch began.
+    pub(crate) entered: u64,
     pub(crate) place: Place,
 }
 

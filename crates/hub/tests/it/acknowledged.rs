@@ -170,6 +170,27 @@ async fn states_alone_are_told_and_then_the_watch_is_over() {
 }
 
 #[tokio::test]
+async fn what_is_kept_nowhere_is_told_to_whoever_began_to_watch_before_it_came() {
+    let house = house(Settings::default());
+    publish_some(&house.hub, "a", 3).await;
+    for round in 0..200 {
+        let socket = Socket::open();
+        let (outlet, _task) = connect(&house.hub, &socket);
+        // A filter of its own, so that the ring is new each time.
+        outlet.watch(Watch { sticky: round % 2 == 0, ..watch(&format!("+/{round}")) }).await.unwrap();
+        let event = Event {
+            id: EventId::generate(),
+            topic: Topic::new(format!("p/{round}")).unwrap(),
+            headers: Headers::none(),
+            payload: "x".into(),
+            at: Time::default(),
+        };
+        house.hub.pass(&anyone(), vec![event]).unwrap();
+        until("the event", || socket.text().contains("passing")).await;
+    }
+}
+
+#[tokio::test]
 async fn what_is_kept_nowhere_is_told_once_and_in_its_place() {
     let house = house(Settings::default());
     let hub = &house.hub;
