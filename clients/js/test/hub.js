@@ -20,7 +20,7 @@ export class Hub {
   }
 
   async run(port = this.port) {
-    const options = ['--data', this.folder, '--http', `127.0.0.1:${port}`, '--frames', 'off', '--apps', 'none'];
+    const options = ['--data', this.folder, '--http', `127.0.0.1:${port}`, '--frames', 'off', '--mqtt', 'off', '--apps', 'none'];
     // Each HEADWATER_* is a setting, and those of whoever runs the tests are not ours.
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('HEADWATER_')));
     this.process = spawn(this.binary, ['serve', ...options], { stdio: ['ignore', 'pipe', 'inherit'], env });

@@ -71,7 +71,7 @@ pub struct SettingArgs {
     /// HTTP, SSE and WebSocket listener, or `off`; port 0 picks a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     pub http: Option<String>,
-    /// MQTT listener; not in this version yet, only `off` is taken
+    /// MQTT listener, or `off` [default: 127.0.0.1:1883]
     #[arg(long, value_name = "ADDR")]
     pub mqtt: Option<String>,
     /// Frame protocol listener, or `off` [default: 127.0.0.1:7007]

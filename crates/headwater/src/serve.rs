@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use headwater_apps::intake::{self, IntakeSettings};
 use headwater_edge::accept::{AcceptCounts, Listener, Stop};
-use headwater_edge::{frames, http};
+use headwater_edge::{frames, http, mqtt};
 use headwater_event::{Bus, Health};
 use headwater_eventlog::disk::RealDisk;
 use headwater_eventlog::{EventLog, SlowDisk};
@@ -58,7 +58,7 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
     let mut listening = Listening::default();
     let bound = Bound::bind(config, &mut listening)?;
     let stop = Stop::default();
-    let edges = bound.serve(config, &hub, &listening, &stop);
+    let edges = bound.serve(config, &hub, &listening, &stop).await?;
     if let Some(path) = ready_file(args) {
         listening.write_ready_file(&path)?;
     }
@@ -72,6 +72,7 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
 /// The listeners, bound and not yet served.
 struct Bound {
     http: Option<Listener>,
+    mqtt: Option<Listener>,
     frames: Option<Listener>,
 }
 
@@ -84,22 +85,38 @@ impl Bound {
             listening.announce(protocol, listener.local_addr())?;
             Ok(Some(listener))
         };
-        Ok(Self { http: bind("http", config.http)?, frames: bind("frames", config.frames)? })
+        Ok(Self {
+            http: bind("http", config.http)?,
+            mqtt: bind("mqtt", config.mqtt)?,
+            frames: bind("frames", config.frames)?,
+        })
     }
 
     /// Starts the edges behind them.
-    fn serve(self, config: &Config, hub: &Arc<Hub>, listening: &Listening, stop: &Stop) -> JoinSet<usize> {
+    async fn serve(
+        self,
+        config: &Config,
+        hub: &Arc<Hub>,
+        listening: &Listening,
+        stop: &Stop,
+    ) -> anyhow::Result<JoinSet<usize>> {
         let mut edges = JoinSet::new();
-        let listeners = [("http", &self.http), ("frames", &self.frames)];
+        let mqtt_front = mqtt::Front::new(hub.clone(), config.mqtt_edge);
+        mqtt::start(&mqtt_front, &stop.listen()).await.context("can't take up the MQTT sessions")?;
+        let listeners = [("http", &self.http), ("mqtt", &self.mqtt), ("frames", &self.frames)];
         let listeners = listeners.into_iter().filter_map(|(name, bound)| Some((name, bound.as_ref()?.counts())));
-        let settings = http_settings(config, hub, listening, listeners.collect());
+        let mut settings = http_settings(config, hub, listening, listeners.collect());
+        settings.mqtt = Some(mqtt_front.clone());
         if let Some(listener) = self.http {
             edges.spawn(http::serve(listener, hub.clone(), settings, stop.listen()));
+        }
+        if let Some(listener) = self.mqtt {
+            edges.spawn(mqtt::serve(listener, mqtt_front, stop.listen()));
         }
         if let Some(listener) = self.frames {
             edges.spawn(frames::serve(listener, hub.clone(), config.frames_edge.clone(), stop.listen()));
         }
-        edges
+        Ok(edges)
     }
 }
 
@@ -125,6 +142,7 @@ fn http_settings(
         limits: config.http_edge,
         origins: config.ws.origins.clone(),
         ws: config.ws.clone(),
+        mqtt: None,
         listeners,
     }
 }

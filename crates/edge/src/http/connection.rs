@@ -2,12 +2,13 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
-use axum::http::Response;
+use axum::http::{Response, StatusCode};
 use bytes::Bytes;
 use headwater_event::Later;
 use hyper::Request;
@@ -34,6 +35,7 @@ const HYPER_BUFFER_LEN: usize = 64 * 1_024;
 /// What becomes of the socket.
 enum Next {
     WebSocket(ws::Connection),
+    Mqtt(Later<'static, ()>),
     Live(sse::Watcher),
     Requests(TcpStream, Bytes),
     Farewell(TcpStream, Vec<u8>),
@@ -85,20 +87,21 @@ pub(super) fn serve(connection: Connection, front: Arc<Front>) -> Serving {
 }
 
 async fn open(connection: Connection, front: Arc<Front>) -> Option<Serving> {
-    let Connection { stream, stopping, .. } = connection;
-    let mut next = begin(stream, &front, stopping.clone()).await;
+    let Connection { stream, peer, stopping, .. } = connection;
+    let mut next = begin(stream, peer, &front, stopping.clone()).await;
     if let Next::Requests(stream, read) = next {
         next = Box::pin(serve_requests(stream, read, &front, stopping.clone())).await;
     }
     match next {
         Next::WebSocket(connection) => Some(Serving::last(connection)),
+        Next::Mqtt(talk) => Some(Serving::last(talk)),
         Next::Live(watcher) => Some(Serving::last(watcher.run(stopping))),
         Next::Farewell(stream, words) => Some(Serving::last(async move { farewell(stream, &words).await })),
         Next::Requests(..) | Next::Nothing => None,
     }
 }
 
-async fn begin(stream: TcpStream, front: &Arc<Front>, mut stopping: Stopping) -> Next {
+async fn begin(stream: TcpStream, peer: SocketAddr, front: &Arc<Front>, mut stopping: Stopping) -> Next {
     let first = tokio::select! {
         first = read_first(&stream, &front.limits) => first,
         () = stopping.requested() => return Next::Nothing,
@@ -117,6 +120,12 @@ async fn begin(stream: TcpStream, front: &Arc<Front>, mut stopping: Stopping) ->
             let _ = request.parse(head);
             upgrade(stream, &request, leftover, front, stopping)
         }
+        Target::Mqtt if !has_body => {
+            let mut headers = [httparse::EMPTY_HEADER; Limits::HEADERS_MAX];
+            let mut request = httparse::Request::new(&mut headers);
+            let _ = request.parse(head);
+            talk_mqtt(stream, peer, &request, leftover, front, stopping)
+        }
         Target::Live if !has_body => {
             let mut headers = [httparse::EMPTY_HEADER; Limits::HEADERS_MAX];
             let mut request = httparse::Request::new(&mut headers);
@@ -130,6 +139,7 @@ async fn begin(stream: TcpStream, front: &Arc<Front>, mut stopping: Stopping) ->
 
 enum Target {
     WebSocket,
+    Mqtt,
     Live,
     Other,
 }
@@ -140,6 +150,7 @@ fn target(head: &[u8]) -> Target {
     let path = rest.split(|byte| matches!(byte, b' ' | b'?')).next().unwrap_or_default();
     match path {
         b"/v1/ws" => Target::WebSocket,
+        b"/mqtt" => Target::Mqtt,
         b"/v1/live" => Target::Live,
         _ => Target::Other,
     }
@@ -169,6 +180,28 @@ fn upgrade(
     match ws::upgrade(stream, request, leftover, &front.hub, super::principal(), &front.ws, stopping) {
         Ok(connection) => Next::WebSocket(connection),
         Err(refused) => Next::Farewell(refused.stream, refused.why.answer()),
+    }
+}
+
+/// MQTT over WebSocket: the handshake here, the rest there.
+fn talk_mqtt(
+    stream: TcpStream,
+    peer: SocketAddr,
+    request: &httparse::Request<'_, '_>,
+    leftover: &[u8],
+    front: &Front,
+    stopping: Stopping,
+) -> Next {
+    let Some(mqtt) = front.mqtt.clone() else {
+        let problem = Problem::new(StatusCode::NOT_FOUND, "not_found", "MQTT is switched off here".to_owned());
+        return Next::Farewell(stream, problem.last_words());
+    };
+    match ws::upgrade::judge_for(request, &front.ws, crate::mqtt::SUBPROTOCOL) {
+        Ok(answer) => {
+            let origin = crate::mqtt::Origin { peer, names: Vec::new() };
+            Next::Mqtt(Box::pin(crate::mqtt::serve_ws(stream, answer, leftover.to_vec(), mqtt, origin, stopping)))
+        }
+        Err(why) => Next::Farewell(stream, why.answer()),
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) struct Front {
     pub(super) limits: Limits,
     pub(super) origins: ws::Origins,
     pub(super) ws: Arc<ws::Settings>,
+    /// What MQTT over WebSocket goes to, where there is MQTT.
+    pub(super) mqtt: Option<crate::mqtt::Front>,
 }
 
 impl Front {

@@ -24,18 +24,21 @@ pub struct ServeSettings {
     pub origins: ws::Origins,
     /// How WebSockets behave; their `origins` are replaced by the ones above.
     pub ws: ws::Settings,
+    /// What `/mqtt` speaks to; `None` serves nothing there.
+    pub mqtt: Option<crate::mqtt::Front>,
     /// Names and counts of all listeners, this one's too, for /metrics.
     pub listeners: Vec<(&'static str, Arc<AcceptCounts>)>,
 }
 
 /// Serves until the end is requested; gives how many connections had not ended in time.
 pub async fn serve(listener: Listener, hub: Arc<Hub>, settings: ServeSettings, stopping: Stopping) -> usize {
-    let ServeSettings { extra_routes, limits, origins, ws, listeners } = settings;
+    let ServeSettings { extra_routes, limits, origins, ws, mqtt, listeners } = settings;
     let app = App::new(Arc::clone(&hub), limits, listeners);
     let front = Arc::new(Front {
         hub,
         routes: routes(app).merge(extra_routes),
         limits,
+        mqtt,
         ws: Arc::new(ws::Settings { origins: origins.clone(), ..ws }),
         origins,
     });

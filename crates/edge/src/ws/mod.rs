@@ -16,7 +16,7 @@ pub mod present;
 mod reply;
 pub mod request;
 pub mod settings;
-mod socket;
+pub(crate) mod socket;
 pub mod spelling;
 pub mod strict;
 #[cfg(test)]

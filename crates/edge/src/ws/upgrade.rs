@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use super::connection::Connection;
-use super::handshake::{Unfit, check, header, offered};
+use super::handshake::{Fit, Unfit, check, header, offered};
 use super::settings::Settings;
 use crate::accept::Stopping;
 
@@ -32,6 +32,9 @@ pub enum NotUpgraded {
     /// Addresses end up in logs and histories; a secret has no place there.
     #[error("this address takes no query, and a token never belongs into an address")]
     Query,
+    /// What is spoken here was not offered.
+    #[error("this address speaks the subprotocol `{0}`, which must be offered in Sec-WebSocket-Protocol")]
+    Subprotocol(&'static str),
 }
 
 impl NotUpgraded {
@@ -39,7 +42,7 @@ impl NotUpgraded {
         match self {
             Self::Unfit(unfit) => unfit.status(),
             Self::Origin => (403, "Forbidden", ""),
-            Self::Query => (400, "Bad Request", ""),
+            Self::Query | Self::Subprotocol(_) => (400, "Bad Request", ""),
         }
     }
 
@@ -125,6 +128,25 @@ pub async fn serve_ws(
 }
 
 fn judge(request: &httparse::Request<'_, '_>, settings: &Settings) -> Result<Vec<u8>, NotUpgraded> {
+    let fit = judge_whence(request, settings)?;
+    let subprotocol = offered(request).find(|name| *name == SUBPROTOCOL);
+    Ok(fit.answer(subprotocol))
+}
+
+/// The answer to a handshake for another protocol than ours, which the client must have offered (RFC 6455 section 4.2.2).
+pub(crate) fn judge_for(
+    request: &httparse::Request<'_, '_>,
+    settings: &Settings,
+    subprotocol: &'static str,
+) -> Result<Vec<u8>, NotUpgraded> {
+    let fit = judge_whence(request, settings)?;
+    if offered(request).all(|name| name != subprotocol) {
+        return Err(NotUpgraded::Subprotocol(subprotocol));
+    }
+    Ok(fit.answer(Some(subprotocol)))
+}
+
+fn judge_whence(request: &httparse::Request<'_, '_>, settings: &Settings) -> Result<Fit, NotUpgraded> {
     let fit = check(request)?;
     let host = header(request, "host")?.unwrap_or_default();
     let origin = header(request, "origin").map_err(|_| NotUpgraded::Origin)?;
@@ -134,8 +156,7 @@ fn judge(request: &httparse::Request<'_, '_>, settings: &Settings) -> Result<Vec
     if request.path.is_some_and(|target| target.contains('?')) {
         return Err(NotUpgraded::Query);
     }
-    let subprotocol = offered(request).find(|name| *name == SUBPROTOCOL);
-    Ok(fit.answer(subprotocol))
+    Ok(fit)
 }
 
 #[cfg(test)]

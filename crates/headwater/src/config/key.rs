@@ -64,6 +64,8 @@ pub enum Number {
     U64(At<u64>),
     /// 32 bits.
     U32(At<u32>),
+    /// 16 bits.
+    U16(At<u16>),
 }
 
 /// What is wrong with a value, and what may have been meant.
@@ -78,6 +80,7 @@ impl Number {
                 true
             }
             Self::U32(at) => u32::try_from(value).map(|value| *at(config) = value).is_ok(),
+            Self::U16(at) => u16::try_from(value).map(|value| *at(config) = value).is_ok(),
         }
     }
 
@@ -86,6 +89,7 @@ impl Number {
             Self::Usize(at) => *at(config) as u64,
             Self::U64(at) => *at(config),
             Self::U32(at) => u64::from(*at(config)),
+            Self::U16(at) => u64::from(*at(config)),
         }
     }
 }

@@ -19,6 +19,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use headwater_edge::accept::AcceptSettings;
 use headwater_edge::frames::FrameSettings;
+use headwater_edge::mqtt::MqttSettings;
 use headwater_edge::{http, ws};
 use headwater_eventlog::OpenOptions;
 
@@ -35,12 +36,16 @@ pub struct Config {
     pub http: Address,
     /// Where the frame protocol listens.
     pub frames: Address,
+    /// Where MQTT listens.
+    pub mqtt: Address,
     /// What an HTTP connection may take.
     pub http_edge: http::Limits,
     /// How WebSockets behave, and which sites' pages may use the hub.
     pub ws: ws::Settings,
     /// What the frame edge allows.
     pub frames_edge: FrameSettings,
+    /// What the MQTT edge allows.
+    pub mqtt_edge: MqttSettings,
     /// How connections are taken, on every listener alike.
     pub accept: AcceptSettings,
     /// What the hub is started with; its access comes from `anonymous`.
@@ -116,9 +121,11 @@ impl Default for Config {
             log: OpenOptions::new("./headwater-data"),
             http: local(8080),
             frames: local(7007),
+            mqtt: local(1883),
             http_edge: http::Limits::default(),
             ws: ws::Settings::default(),
             frames_edge: FrameSettings::default(),
+            mqtt_edge: MqttSettings::default(),
             accept: AcceptSettings::default(),
             hub: headwater_hub::Settings::default(),
             apps: vec![App::Intake],
@@ -147,12 +154,12 @@ impl Config {
             faults.add("limits.waiting_bytes_max", what, None);
         }
         if self.listeners().next().is_none() {
-            faults.add("http.addr, frames.addr", "every listener is off: nobody could reach the hub", None);
+            faults.add("http.addr, mqtt.addr, frames.addr", "every listener is off: nobody could reach the hub", None);
         }
     }
 
     /// The listeners that are on.
     pub fn listeners(&self) -> impl Iterator<Item = SocketAddr> {
-        [self.http, self.frames].into_iter().flatten()
+        [self.http, self.mqtt, self.frames].into_iter().flatten()
     }
 }

@@ -193,8 +193,59 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "mqtt.addr",
         flag: Some("mqtt"),
-        kind: Kind::NotYet { only: "off", sentence: "this version has no MQTT yet: leave it out, or say \"off\"" },
-        help: "Where it listens. This version has no MQTT yet, so it is always `off`.",
+        kind: Kind::Address(|c| &mut c.mqtt),
+        help: "Where it listens; `off` switches it off, port 0 picks a free port. (MQTT over WebSocket is at `/mqtt` of the \
+               HTTP listener.)",
+    },
+    Key {
+        name: "mqtt.connect_timeout",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.mqtt_edge.connect_timeout, min: SHORTEST, max: LONGEST },
+        help: "How long a newcomer may take for its CONNECT.",
+    },
+    Key {
+        name: "mqtt.packet_len_max",
+        flag: None,
+        kind: Kind::Size { at: Number::Usize(|c| &mut c.mqtt_edge.packet_len_max), min: 128, max: 256 << 20 },
+        help: "The largest packet that is taken.",
+    },
+    Key {
+        name: "mqtt.in_flight_max",
+        flag: None,
+        kind: Kind::Count { at: Number::U16(|c| &mut c.mqtt_edge.in_flight_max), min: 1, max: u16::MAX as u64 },
+        help: "How many publications of one client may wait for their acknowledgements, and how many deliveries to it for \
+               its own.",
+    },
+    Key {
+        name: "mqtt.in_flight_bytes_max",
+        flag: None,
+        kind: Kind::Size { at: Number::Usize(|c| &mut c.mqtt_edge.in_flight_bytes_max), min: 1, max: 1 << 30 },
+        help: "How many bytes of one client may wait for the disk before no more is read from it.",
+    },
+    Key {
+        name: "mqtt.subscriptions_max",
+        flag: None,
+        kind: Kind::Count { at: Number::Usize(|c| &mut c.mqtt_edge.subscriptions_max), min: 1, max: 1 << 20 },
+        help: "How many subscriptions one client may have.",
+    },
+    Key {
+        name: "mqtt.keep_alive_max",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.mqtt_edge.keep_alive_max, min: Duration::ZERO, max: LONGEST },
+        help: "The longest keep alive: an MQTT 5 client that asks for more, or for none, is told this one. 0 sets no limit.",
+    },
+    Key {
+        name: "mqtt.session_expiry_max",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.mqtt_edge.session_expiry_max, min: Duration::ZERO, max: A_CENTURY },
+        help: "How long a session is kept at the most after its connection has ended; a 3.1.1 client that wants one gets \
+               this long.",
+    },
+    Key {
+        name: "mqtt.sys_every",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.mqtt_edge.sys_every, min: Duration::ZERO, max: LONGEST },
+        help: "How often the `$SYS` topics are told; 0 tells none.",
     },
     Key {
         name: "limits.payload_max",

@@ -35,7 +35,7 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
     while let Some(batch) = log.next_batch()? {
         let last = batch.last().map_or(after, |recorded| recorded.position.seq);
         for recorded in batch {
-            if filter.as_ref().is_none_or(|filter| filter.matches(recorded.event.topic.as_str())) {
+            if filter.matches(recorded.event.topic.as_str()) {
                 line.clear();
                 write_event(&recorded, &mut line);
                 line.push(b'\n');

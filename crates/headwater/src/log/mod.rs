@@ -62,7 +62,8 @@ struct Wanted {
     /// Begin after this position (EPOCH:SEQ, or SEQ alone), or with the oldest event that is kept (start)
     #[arg(long, value_name = "POSITION|start")]
     from: Option<String>,
-    /// Only events of topics that this filter matches
+    /// Only events of topics that this filter matches. What the hub keeps for itself (`$session/#`, `$audit/#`) is shown
+    /// only by a filter that names it
     #[arg(long, value_name = "FILTER")]
     filter: Option<String>,
 }
@@ -94,12 +95,10 @@ impl Place {
 }
 
 impl Wanted {
-    fn filter(&self) -> anyhow::Result<Option<Filter>> {
-        let filter = self
-            .filter
-            .as_deref()
-            .map(|text| Filter::new(text).map_err(|error| exit::Usage(format!("--filter {text:?}: {error}"))));
-        Ok(filter.transpose()?)
+    fn filter(&self) -> anyhow::Result<Filter> {
+        // A wildcard in the first level matches no topic that begins with `$` (MQTT 5.0 section 4.7.2).
+        let text = self.filter.as_deref().unwrap_or("#");
+        Ok(Filter::new(text).map_err(|error| exit::Usage(format!("--filter {text:?}: {error}")))?)
     }
 
     /// The event to begin after, if one was said.

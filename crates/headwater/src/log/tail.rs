@@ -75,7 +75,7 @@ pub fn run(args: &TailArgs) -> anyhow::Result<()> {
 /// The newest lines that are wanted, up to where the log stands now.
 fn newest(log: &mut LogReader, lines: u64, spelling: &Spelling) -> anyhow::Result<VecDeque<Vec<u8>>> {
     let head = log.stat()?.head;
-    let back = if spelling.filter.is_some() { lines.saturating_mul(LOOK_BACK) } else { lines };
+    let back = if spelling.filter.as_str() != "#" { lines.saturating_mul(LOOK_BACK) } else { lines };
     log.seek(head.saturating_sub(back))?;
     let mut newest = VecDeque::new();
     let mut seen = log.oldest();
@@ -102,13 +102,13 @@ fn next(log: &mut LogReader) -> anyhow::Result<Option<Vec<Recorded>>> {
 
 /// Which events are printed, and how.
 struct Spelling {
-    filter: Option<Filter>,
+    filter: Filter,
     json: bool,
 }
 
 impl Spelling {
     fn line(&self, recorded: &Recorded) -> Option<Vec<u8>> {
-        if self.filter.as_ref().is_some_and(|filter| !filter.matches(recorded.event.topic.as_str())) {
+        if !self.filter.matches(recorded.event.topic.as_str()) {
             return None;
         }
         let mut line = Vec::new();

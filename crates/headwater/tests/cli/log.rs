@@ -72,7 +72,7 @@ fn damage_is_told_with_1_and_the_hub_refuses_to_start() {
     let verify = run(&folder, &["log", "verify", "--data", "data"]);
     assert_eq!(verify.status.code(), Some(1));
     assert!(stderr(&verify).contains("damage"), "{}", stderr(&verify));
-    let serve = run(&folder, &["serve", "--data", "data", "--http", "127.0.0.1:0", "--frames", "off"]);
+    let serve = run(&folder, &["serve", "--data", "data", "--http", "127.0.0.1:0", "--frames", "off", "--mqtt", "off"]);
     assert_eq!(serve.status.code(), Some(1));
     assert!(stderr(&serve).contains("log repair"), "{}", stderr(&serve));
     // Only when it's asked for, and with a copy kept.

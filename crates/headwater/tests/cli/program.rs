@@ -46,7 +46,8 @@ impl Hub {
 
     /// Starts it, and waits for the lines that tell its addresses.
     pub fn start_in(folder: TempDir, http: &str, more: &[&str]) -> Self {
-        let args = [&["serve", "--data", "data", "--http", http, "--frames", "127.0.0.1:0"], more].concat();
+        let args =
+            [&["serve", "--data", "data", "--http", http, "--frames", "127.0.0.1:0", "--mqtt", "off"], more].concat();
         let said = std::fs::File::create(folder.path().join("said")).expect("a file");
         let mut child = headwater(&folder, &args).stdout(Stdio::piped()).stderr(said).spawn().expect("start headwater");
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout"));

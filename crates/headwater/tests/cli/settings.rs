@@ -46,7 +46,7 @@ fn faults_in_the_settings_end_every_start_with_2_and_all_at_once() {
 fn starts_or_refuses(name: &str, value: &str) {
     let folder = tempfile::tempdir().unwrap();
     let set = format!("{name}={value}");
-    let args = ["--data", "data", "--http", "127.0.0.1:0", "--frames", "127.0.0.1:0", "--set", &set];
+    let args = ["--data", "data", "--http", "127.0.0.1:0", "--frames", "127.0.0.1:0", "--mqtt", "off", "--set", &set];
     let mut child = headwater(&folder, &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok).take(2).count();
     if lines == 2 {

@@ -23,7 +23,9 @@ fn a_taken_port_is_an_error_that_names_it() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
     let folder = tempfile::tempdir().unwrap();
-    for args in [["--http", &addr, "--frames", "off"], ["--http", "off", "--frames", &addr]] {
+    for args in
+        [["--http", &addr, "--mqtt", "off", "--frames", "off"], ["--http", "off", "--mqtt", "off", "--frames", &addr]]
+    {
         let output = run(&folder, &[&["serve", "--data", "data"], &args[..]].concat());
         assert_eq!(output.status.code(), Some(1), "{args:?}");
         assert!(stderr(&output).contains(&addr), "{}", stderr(&output));
@@ -46,7 +48,7 @@ fn serve_is_the_default_command_and_off_switches_a_listener_off() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
     // Nothing but flags: it gets as far as the taken port, so it serves; and says nothing of the listener that is off.
-    let output = run(&folder, &["--http", &addr, "--frames", "off"]);
+    let output = run(&folder, &["--http", &addr, "--frames", "off", "--mqtt", "off"]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(stdout(&output), "");
 }
@@ -55,7 +57,6 @@ fn serve_is_the_default_command_and_off_switches_a_listener_off() {
 fn what_this_version_cannot_do_is_said_with_2() {
     let folder = tempfile::tempdir().unwrap();
     for (args, word) in [
-        (["--mqtt", "127.0.0.1:1883"], "MQTT"),
         (["--engine", "nats://127.0.0.1"], "engine"),
         (["--store", "postgres://x"], "store"),
         (["--roles", "edge"], "process"),
@@ -72,7 +73,7 @@ fn what_this_version_cannot_do_is_said_with_2() {
 #[test]
 fn a_second_process_is_refused_the_data_folder() {
     let hub = Hub::start(&[]);
-    let output = hub.run(&["serve", "--data", "data", "--http", "127.0.0.1:0", "--frames", "off"]);
+    let output = hub.run(&["serve", "--data", "data", "--http", "127.0.0.1:0", "--frames", "off", "--mqtt", "off"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("in use by another process"), "{}", stderr(&output));
     assert_eq!(stdout(&output), "");

@@ -9,6 +9,7 @@
 mod frame_client;
 mod http_client;
 mod load;
+mod mqtt_client;
 mod power;
 mod program;
 
@@ -16,6 +17,7 @@ mod bounded;
 mod catch_up;
 mod durable_before_ack;
 mod fsync_failure_stops_acks;
+mod mqtt_sessions;
 mod nothing_twice_from_a_resending_client;
 mod overload_is_refused_not_suffered;
 mod refused_means_nothing_happened;

@@ -89,7 +89,7 @@ impl Place {
         let said = self.dir.join("said");
         let mut child = self
             .command()
-            .args(["serve", "--http", "127.0.0.1:0", "--frames", "127.0.0.1:0"])
+            .args(["serve", "--http", "127.0.0.1:0", "--frames", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"])
             .arg("--data")
             .arg(self.data())
             .arg("--ready-file")
@@ -115,7 +115,7 @@ impl Place {
             let line = lines.lines().find_map(|line| line.strip_prefix(&format!("listening {protocol} ")));
             line.and_then(|addr| addr.trim().parse().ok()).unwrap_or_else(|| panic!("no {protocol} in {lines:?}"))
         };
-        Ok(Running { http: address("http"), frames: address("frames"), child, said })
+        Ok(Running { http: address("http"), frames: address("frames"), mqtt: address("mqtt"), child, said })
     }
 
     /// The events that the log holds now, as `headwater log export` tells them.
@@ -132,6 +132,7 @@ impl Place {
 pub struct Running {
     pub http: SocketAddr,
     pub frames: SocketAddr,
+    pub mqtt: SocketAddr,
     child: Child,
     said: PathBuf,
 }

@@ -22,7 +22,7 @@ mod suback;
 mod subscribe;
 mod unsuback;
 mod unsubscribe;
-mod varint;
+pub(super) mod varint;
 
 #[cfg(test)]
 mod tests;

@@ -52,7 +52,7 @@ pub enum RetainHandling {
 }
 
 impl SubscribeOptions {
-    fn read(byte: u8, version: Version) -> Result<Self, Fault> {
+    pub(in crate::mqtt) fn read(byte: u8, version: Version) -> Result<Self, Fault> {
         let reserved = match version {
             Version::V311 => 0b1111_1100,
             Version::V5 => 0b1100_0000,
@@ -75,7 +75,7 @@ impl SubscribeOptions {
         Ok(Self { qos, no_local: byte & 0b100 != 0, retain_as_published: byte & 0b1000 != 0, retain_handling })
     }
 
-    fn byte(self, version: Version) -> u8 {
+    pub(in crate::mqtt) fn byte(self, version: Version) -> u8 {
         if version == Version::V311 {
             return self.qos.bits();
         }

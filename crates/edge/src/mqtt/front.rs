@@ -1,0 +1,107 @@
+//! What all MQTT connections share.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use headwater_event::{Text, Time};
+use headwater_hub::Hub;
+
+use super::seats::Seats;
+use super::settings::MqttSettings;
+use super::shares::Shares;
+use super::wills::Wills;
+
+/// What all MQTT connections of a hub share, whatever they came over. Clones are the same.
+#[derive(Clone)]
+pub struct Front(Arc<Shared>);
+
+/// The inside of a [`Front`].
+pub struct Shared {
+    pub(super) hub: Arc<Hub>,
+    pub(super) settings: MqttSettings,
+    pub(super) seats: Arc<Seats>,
+    pub(super) shares: Shares,
+    pub(super) wills: Wills,
+    pub(super) counts: Counts,
+    /// When this process began, for sessions that were connected when the last one died.
+    pub(super) started: Time,
+}
+
+/// What is counted, for /metrics and `$SYS`.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Publications that came in, refused ones included.
+    pub publications: AtomicU64,
+    /// Publications that were refused without a word, as their protocol has none for it: 3.1.1, and QoS 0.
+    pub refused_silently: AtomicU64,
+    /// Connections that were ended for what they sent.
+    pub faults: AtomicU64,
+    /// Sessions that were taken over by a newer connection of the same client.
+    pub taken_over: AtomicU64,
+    /// Sessions that were ended as their clients didn't come back in time.
+    pub expired: AtomicU64,
+}
+
+impl Counts {
+    pub(super) fn add(count: &AtomicU64) {
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Front {
+    /// A front for the connections of this hub.
+    #[must_use]
+    pub fn new(hub: Arc<Hub>, settings: MqttSettings) -> Self {
+        let started = hub.clock().now();
+        Self(Arc::new(Shared {
+            hub,
+            settings,
+            seats: Arc::default(),
+            shares: Shares::default(),
+            wills: Wills::default(),
+            counts: Counts::default(),
+            started,
+        }))
+    }
+
+    /// A session's expiry in seconds, within what the settings allow.
+    pub(super) fn limit_expiry(&self, asked_s: u32) -> u32 {
+        asked_s.min(u32::try_from(self.settings.session_expiry_max.as_secs()).unwrap_or(u32::MAX))
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
+
+    /// How many clients are connected.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.0.seats.len()
+    }
+}
+
+impl std::fmt::Debug for Front {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Front").field("clients", &self.clients()).finish_non_exhaustive()
+    }
+}
+
+impl std::ops::Deref for Front {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// Whence a connection came.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The other end.
+    pub peer: SocketAddr,
+    /// The names in its certificate, where it showed one.
+    pub names: Vec<Text>,
+}

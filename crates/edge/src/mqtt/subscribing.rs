@@ -1,0 +1,416 @@
+//! SUBSCRIBE and UNSUBSCRIBE: what is granted, from where it begins, and that it's known after a crash before it's answered.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use headwater_event::{EventId, Filter, Later, Position, Receipts, Refusal, Text};
+use headwater_hub::{From, Hub, Outlet, Standing, Watch, WatchError, WatchId, WhenBehind};
+use tokio::sync::Notify;
+
+use super::connection::Connection;
+use super::packet::{
+    Qos, Reason, RetainHandling, SubAck, Subscribe, SubscribeOptions, TooLong, UnsubAck, Unsubscribe, split_shared,
+};
+use super::refusal;
+use super::session::Subscription;
+use super::shares::{Share, group_name};
+use super::spelling::{Kind, Spelling};
+
+/// What has begun, by the filter as it was written; or that nothing has, as the session can't be saved.
+pub(super) type Begun = Result<Vec<(Text, Began)>, Refusal>;
+
+/// A subscription at work.
+pub(super) enum Began {
+    Watch(WatchId),
+    Share(Share),
+    /// It could not begin after all.
+    Not(Refusal),
+}
+
+/// A subscription that is to begin.
+struct Beginning {
+    written: Text,
+    filter: Filter,
+    group: Option<headwater_event::GroupName>,
+    from: From,
+    again: Vec<u64>,
+    wants_states: bool,
+    /// The events begin elsewhere, or go on: only the states are wanted beside them.
+    is_only_states: bool,
+    kind: Kind,
+}
+
+impl Connection {
+    pub(super) fn on_subscribe(&mut self, subscribe: Subscribe) {
+        let mut reasons = Vec::with_capacity(subscribe.filters.len());
+        let mut beginnings = Vec::new();
+        for (filter, options) in &subscribe.filters {
+            match self.grant(filter, *options, subscribe.id.unwrap_or(0), &mut beginnings) {
+                Ok(()) => reasons.push(Reason::granted(options.qos)),
+                Err(reason) => reasons.push(reason),
+            }
+        }
+        let mut answer = Vec::new();
+        let suback = SubAck { packet_id: subscribe.packet_id, reasons, explanation: None };
+        written(suback.encode(self.about.version, &mut answer));
+        if beginnings.is_empty() {
+            return self.unfinished().owed.said(answer);
+        }
+        self.begin(beginnings, answer);
+    }
+
+    /// Judges one subscription; what is granted is in the session from here on.
+    fn grant(
+        &mut self,
+        written: &Text,
+        options: SubscribeOptions,
+        id: u32,
+        beginnings: &mut Vec<Beginning>,
+    ) -> Result<(), Reason> {
+        let (group, filter) = self.read_filter(written)?;
+        let may = self.front.hub.may_watch(self.outlet.who(), &filter);
+        may.map_err(|refusal| refusal::reason(&refusal))?;
+        let found = self.about.session.find(written);
+        if found.is_err() && self.about.session.subscriptions.len() >= self.front.settings.subscriptions_max {
+            return Err(Reason::QUOTA_EXCEEDED);
+        }
+        if options.no_local && self.about.mark.is_none() {
+            self.about.mark = Some(EventId::generate().to_string().as_str().into());
+        }
+        let head = self.front.hub.head();
+        let wants_states = group.is_none()
+            && match options.retain_handling {
+                RetainHandling::Always => true,
+                RetainHandling::WhenNew => found.is_err(),
+                RetainHandling::Never => false,
+            };
+        let kind = self.kind(options, id);
+        let mut subscription = Subscription {
+            written: written.detached(),
+            filter: filter.clone(),
+            group: group.clone(),
+            options,
+            id,
+            watch: None,
+            standing: Standing { up_to: head.seq, again: Vec::new(), has_states: wants_states },
+        };
+        let mut beginning = Beginning {
+            written: subscription.written.clone(),
+            filter,
+            group: group.clone(),
+            from: From::Now,
+            again: Vec::new(),
+            wants_states,
+            is_only_states: false,
+            kind,
+        };
+        match found {
+            Ok(at) => {
+                self.go_on_from(at, &mut subscription, &mut beginning);
+                self.about.session.subscriptions[at] = subscription;
+            }
+            Err(at) => {
+                if let Some(group) = &group {
+                    self.front.shares.enter(group, &subscription.filter);
+                }
+                self.about.session.subscriptions.insert(at, subscription);
+            }
+        }
+        if beginning.is_only_states || (beginning.wants_states && beginning.from != From::Now) {
+            beginnings.push(beginning.states_alone());
+            beginning.wants_states = false;
+        }
+        beginnings.push(beginning);
+        Ok(())
+    }
+
+    /// A subscription that replaces one of the same filter loses nothing of what that one hadn't told (section 3.8.4).
+    fn go_on_from(&mut self, at: usize, subscription: &mut Subscription, beginning: &mut Beginning) {
+        let before = &self.about.session.subscriptions[at];
+        if before.group.is_some() {
+            // The share goes on under the new options once it has begun anew; what is unsettled comes again.
+            let written = before.written.clone();
+            self.about.shares.retain(|(of, _)| *of != written);
+            return;
+        }
+        let Some(watch) = before.watch else { return };
+        self.take_standings();
+        let standing = self.about.session.subscriptions[at].standing.clone();
+        self.outlet.unwatch(watch);
+        if subscription.options.qos > Qos::AtMostOnce {
+            beginning.from = From::After(Position { seq: standing.up_to, ..self.front.hub.head() });
+            beginning.again.clone_from(&standing.again);
+            subscription.standing = standing;
+        }
+    }
+
+    /// `$share/NAME/FILTER` apart; the decoder has seen to its form.
+    fn read_filter(&self, written: &Text) -> Result<(Option<headwater_event::GroupName>, Filter), Reason> {
+        let (share, filter) = match split_shared(written) {
+            Some((share, filter)) => (Some(share), filter),
+            None => (None, written.as_str()),
+        };
+        let filter = Filter::new(filter).map_err(|_| Reason::TOPIC_FILTER_INVALID)?;
+        let group = match share {
+            Some(share) => Some(group_name(share, filter.as_str()).ok_or(Reason::TOPIC_FILTER_INVALID)?),
+            None => None,
+        };
+        Ok((group, filter))
+    }
+
+    /// How a subscription of these options is told what happens.
+    pub(super) fn kind(&self, options: SubscribeOptions, id: u32) -> Kind {
+        Kind {
+            version: self.about.version,
+            options,
+            id,
+            not_from: if options.no_local { self.about.mark.clone() } else { None },
+            packet_len_max: self.about.packet_len_max,
+            is_framed: self.wire.is_framed(),
+        }
+    }
+
+    /// Saves the session, then lets the subscriptions begin, the first one behind the answer.
+    fn begin(&mut self, beginnings: Vec<Beginning>, answer: Vec<u8>) {
+        let noted = self.note_session();
+        // Answers of earlier packets come before this one.
+        let answer = self.wire.frame(answer);
+        let later = begin_all(
+            Arc::clone(&self.front.hub),
+            Arc::clone(&self.outlet),
+            Arc::clone(&self.about.room),
+            noted,
+            beginnings,
+            answer,
+        );
+        self.unfinished().beginning = Some(Box::pin(later));
+    }
+
+    /// Goes on with the subscriptions of a session that was kept. `standing` says from where each goes on.
+    pub(super) fn resume(&mut self) {
+        let head = self.front.hub.head();
+        let mut beginnings = Vec::new();
+        for at in 0..self.about.session.subscriptions.len() {
+            let Subscription { written, filter, group, options, id, standing, .. } =
+                self.about.session.subscriptions[at].clone();
+            if options.no_local && self.about.mark.is_none() {
+                self.about.mark = Some(EventId::generate().to_string().as_str().into());
+            }
+            let is_kept = options.qos > Qos::AtMostOnce && group.is_none();
+            let beginning = Beginning {
+                written,
+                filter,
+                group,
+                from: if is_kept { From::After(Position { seq: standing.up_to, ..head }) } else { From::Now },
+                again: if is_kept { standing.again } else { Vec::new() },
+                wants_states: false,
+                is_only_states: false,
+                kind: self.kind(options, id),
+            };
+            if standing.has_states {
+                beginnings.push(beginning.states_alone());
+            }
+            beginnings.push(beginning);
+        }
+        if beginnings.is_empty() {
+            return;
+        }
+        let later = begin_all(
+            Arc::clone(&self.front.hub),
+            Arc::clone(&self.outlet),
+            Arc::clone(&self.about.room),
+            None,
+            beginnings,
+            Bytes::new(),
+        );
+        self.unfinished().beginning = Some(Box::pin(later));
+    }
+
+    /// Goes on with subscriptions that are beginning.
+    pub(super) fn poll_beginning(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(open) = self.open.as_mut().filter(|open| open.held.is_none() && open.owed.is_empty()) else {
+            return false;
+        };
+        let Some(beginning) = &mut open.beginning else { return false };
+        let Poll::Ready(begun) = beginning.as_mut().poll(cx) else { return false };
+        open.beginning = None;
+        match begun {
+            Ok(begun) => begun.into_iter().for_each(|(written, began)| self.has_begun(written, began)),
+            Err(_) => self.fail(Reason::UNSPECIFIED_ERROR, "the session can't be saved"),
+        }
+        let groups = self.about.session.groups().map(|subscription| subscription.filter.clone()).collect();
+        self.outlet.shares(groups);
+        true
+    }
+
+    fn has_begun(&mut self, written: Text, began: Began) {
+        match began {
+            Began::Watch(id) => {
+                if let Ok(at) = self.about.session.find(&written) {
+                    self.about.session.subscriptions[at].watch = Some(id);
+                }
+            }
+            Began::Share(share) => self.about.shares.push((written, share)),
+            Began::Not(why) => {
+                // A right was taken back meanwhile, or the log can't be read: the client must not believe it's subscribed.
+                tracing::info!(filter = written.as_str(), %why, "a subscription could not begin");
+                self.fail(refusal::reason(&why), "a subscription could not begin");
+            }
+        }
+    }
+
+    pub(super) fn on_unsubscribe(&mut self, unsubscribe: &Unsubscribe) {
+        let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
+        for written in &unsubscribe.filters {
+            let found = self.about.session.find(written);
+            reasons.push(if found.is_ok() { Reason::SUCCESS } else { Reason::NO_SUBSCRIPTION_EXISTED });
+            if let Ok(at) = found {
+                let subscription = self.about.session.subscriptions.remove(at);
+                if let Some(watch) = subscription.watch {
+                    self.outlet.unwatch(watch);
+                }
+                self.about.shares.retain(|(of, _)| of != written);
+                leave_group(&self.front, &subscription);
+            }
+        }
+        let mut answer = Vec::new();
+        let unsuback = UnsubAck { packet_id: unsubscribe.packet_id, reasons, explanation: None };
+        written(unsuback.encode(self.about.version, &mut answer));
+        match self.note_session() {
+            Some(durable) => self.unfinished().owed.noted(durable, answer),
+            None => self.unfinished().owed.said(answer),
+        }
+    }
+}
+
+/// A subscription is no more; with the last one its group ends.
+pub(super) fn leave_group(front: &super::front::Front, subscription: &Subscription) {
+    let Some(group) = subscription.group.clone() else { return };
+    if front.shares.leave(&group) {
+        let hub = Arc::clone(&front.hub);
+        tokio::spawn(async move {
+            if let Err(refusal) = hub.end_group(&group).await {
+                tracing::warn!(%group, %refusal, "a shared subscription could not be ended");
+            }
+        });
+    }
+}
+
+impl Beginning {
+    /// The states of the same subscription, without its events.
+    fn states_alone(&self) -> Self {
+        Self {
+            written: self.written.clone(),
+            filter: self.filter.clone(),
+            group: None,
+            from: From::Now,
+            again: Vec::new(),
+            wants_states: true,
+            is_only_states: true,
+            kind: self.kind.clone(),
+        }
+    }
+
+    fn watch(&self, clock: &headwater_event::Clock) -> Watch {
+        Watch {
+            filter: self.filter.clone(),
+            from: self.from,
+            sticky: self.wants_states,
+            encoder: Spelling::shared(self.kind.clone(), clock.clone()),
+            behind: WhenBehind::CatchUp,
+            again: self.again.clone(),
+            is_only_states: self.is_only_states,
+        }
+    }
+}
+
+async fn begin_all(
+    hub: Arc<Hub>,
+    outlet: Arc<Outlet>,
+    room: Arc<Notify>,
+    noted: Option<Later<'static, Result<Receipts, Refusal>>>,
+    beginnings: Vec<Beginning>,
+    answer: Bytes,
+) -> Begun {
+    if let Some(noted) = noted {
+        noted.await?;
+    }
+    let mut begun = Vec::with_capacity(beginnings.len());
+    let mut answer = Some(answer);
+    for beginning in beginnings {
+        if let Some(group) = &beginning.group {
+            if let Some(answer) = answer.take() {
+                // Nothing of the edge's waits here: subscriptions begin only when all before was said.
+                let _ = outlet.send(answer);
+            }
+            let spelling = Spelling::new(beginning.kind.clone(), hub.clock().clone());
+            let share = Share::begin(&hub, &outlet, group, &beginning.filter, spelling, Arc::clone(&room)).await;
+            begun.push((beginning.written, share.map_or_else(Began::Not, Began::Share)));
+            continue;
+        }
+        let began = begin_watch(&hub, &outlet, &beginning, &mut answer).await;
+        if !beginning.is_only_states {
+            begun.push((beginning.written, began.map_or_else(Began::Not, Began::Watch)));
+        }
+    }
+    Ok(begun)
+}
+
+async fn begin_watch(
+    hub: &Hub,
+    outlet: &Outlet,
+    beginning: &Beginning,
+    answer: &mut Option<Bytes>,
+) -> Result<WatchId, Refusal> {
+    let mut watch = beginning.watch(hub.clock());
+    loop {
+        let asked = watch.clone();
+        let begun = outlet.watch_after(asked, |_, _| answer.take().unwrap_or_default()).await;
+        match begun {
+            Ok(id) => {
+                tell_own_states(hub, outlet, beginning);
+                return Ok(id);
+            }
+            // Retention has freed what the client missed: it goes on with what there is.
+            Err(WatchError::Gone { oldest }) if watch.from != From::After(oldest) => {
+                watch.from = From::After(oldest);
+                watch.again.retain(|seq| *seq > oldest.seq);
+            }
+            Err(WatchError::NoSuchPosition { head }) if watch.from != From::After(head) => {
+                watch.from = From::After(head);
+                watch.again.clear();
+            }
+            Err(WatchError::Refusal(refusal)) => return Err(refusal),
+            Err(_) => return Err(Refusal::Unavailable),
+        }
+    }
+}
+
+/// The hub's own topics have no sticky events: what it said of them last is told in their place.
+fn tell_own_states(hub: &Hub, outlet: &Outlet, beginning: &Beginning) {
+    if !beginning.wants_states {
+        return;
+    }
+    let spelling = Spelling::new(beginning.kind.clone(), hub.clock().clone());
+    for event in hub.announced(&beginning.filter) {
+        // They are few and short; a client that has no room for them gets the next ones.
+        let _ = outlet.send(spelling.own_state(event).into());
+    }
+}
+
+impl Reason {
+    /// The reason that grants a subscription (MQTT 5.0 section 3.9.3); the return codes of 3.1.1 are the same numbers.
+    pub(super) const fn granted(qos: Qos) -> Self {
+        match qos {
+            Qos::AtMostOnce => Self::SUCCESS,
+            Qos::AtLeastOnce => Self::GRANTED_QOS_1,
+            Qos::ExactlyOnce => Self::GRANTED_QOS_2,
+        }
+    }
+}
+
+/// An answer of one byte for each filter of a packet that was read fits into a packet.
+fn written(encoded: Result<(), TooLong>) {
+    debug_assert!(encoded.is_ok(), "an answer is shorter than what it answers");
+}
