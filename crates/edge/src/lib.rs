@@ -4,7 +4,7 @@ pub mod accept;
 pub mod frames;
 pub mod http;
 pub mod mqtt;
-mod peer;
 pub mod process;
 pub mod sse;
+pub mod tls;
 pub mod ws;

@@ -10,6 +10,8 @@ pub struct AcceptCounts {
     paced: AtomicU64,
     failed: AtomicU64,
     panicked: AtomicU64,
+    unshaken: AtomicU64,
+    crowded: AtomicU64,
     ended: AtomicU64,
 }
 
@@ -44,6 +46,18 @@ impl AcceptCounts {
         self.panicked.load(Ordering::Relaxed)
     }
 
+    /// TLS handshakes that led to nothing: refused, broken off, too slow, plain text.
+    #[must_use]
+    pub fn handshakes_failed(&self) -> u64 {
+        self.unshaken.load(Ordering::Relaxed)
+    }
+
+    /// Connections that were closed at once, as too many TLS handshakes went on.
+    #[must_use]
+    pub fn handshakes_refused(&self) -> u64 {
+        self.crowded.load(Ordering::Relaxed)
+    }
+
     /// Present connections.
     #[must_use]
     pub fn open(&self) -> u64 {
@@ -65,6 +79,14 @@ impl AcceptCounts {
 
     pub(super) fn fail(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn fail_handshake(&self) {
+        self.unshaken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn refuse_handshake(&self) {
+        self.crowded.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn end(&self, panicked: bool) {

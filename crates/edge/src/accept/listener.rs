@@ -3,19 +3,20 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use pin_project_lite::pin_project;
+use futures_util::future::join_all;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::bucket::Bucket;
 use super::counts::AcceptCounts;
+use super::places::Places;
+use super::served::{Encrypted, Served};
 use super::stop::Stopping;
+use crate::tls::{Spoken, Tls, TlsPeer};
 
 /// How many connections may wait in the kernel until we take them; the kernel lowers it to its own limit (4,096 on
 /// Linux), so that a mass reconnect waits rather than being turned away.
@@ -89,13 +90,16 @@ impl BindError {
     }
 }
 
-/// A connection that was taken, with Nagle's algorithm off.
+/// A connection that was taken, with Nagle's algorithm off, and its TLS handshake done if it has one.
 #[derive(Debug)]
 pub struct Connection {
     /// The socket.
     pub stream: TcpStream,
     /// Who is at the other end.
     pub peer: SocketAddr,
+    /// What is known of it from its TLS handshake; `None` on a listener that speaks plain text. With TLS, `stream` is a
+    /// local socket that a pump behind it encrypts for: its own options and addresses are not the client's.
+    pub tls: Option<Arc<TlsPeer>>,
     /// Resolves when the connection should come to its end.
     pub stopping: Stopping,
 }
@@ -107,6 +111,8 @@ pub struct Listener {
     addr: SocketAddr,
     settings: AcceptSettings,
     counts: Arc<AcceptCounts>,
+    tls: Option<(Arc<Tls>, Spoken)>,
+    beside: Vec<Self>,
 }
 
 impl Listener {
@@ -125,7 +131,21 @@ impl Listener {
             Ok((socket, addr))
         };
         let (socket, bound) = bound().map_err(|source| BindError::new(addr, source))?;
-        Ok(Self { socket, addr: bound, settings, counts: Arc::default() })
+        Ok(Self { socket, addr: bound, settings, counts: Arc::default(), tls: None, beside: Vec::new() })
+    }
+
+    /// Every connection begins with a TLS handshake, and what is `spoken` comes inside of it.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Arc<Tls>, spoken: Spoken) -> Self {
+        self.tls = Some((tls, spoken));
+        self
+    }
+
+    /// A further address of the same edge: connections from both are served alike.
+    #[must_use]
+    pub fn beside(mut self, other: Self) -> Self {
+        self.beside.push(other);
+        self
     }
 
     /// The address, with the port that was picked.
@@ -145,21 +165,40 @@ impl Listener {
     ///
     /// A panic ends the connection that it happened in, and is counted. Gives how many connections had not ended in time:
     /// those end with the runtime.
-    pub async fn run<F>(self, stopping: Stopping, serve: impl Fn(Connection) -> F + Send + Sync) -> usize
+    pub async fn run<F, S>(mut self, stopping: Stopping, serve: S) -> usize
     where
         F: Future<Output = ()> + Send + 'static,
+        S: Fn(Connection) -> F + Send + Sync + 'static,
     {
-        let Self { socket, settings, counts, .. } = self;
+        let serve = Arc::new(serve);
+        let beside = std::mem::take(&mut self.beside);
+        let all = std::iter::once(self).chain(beside);
+        join_all(all.map(|one| one.run_alone(stopping.clone(), Arc::clone(&serve)))).await.into_iter().sum()
+    }
+
+    async fn run_alone<F, S>(self, stopping: Stopping, serve: Arc<S>) -> usize
+    where
+        F: Future<Output = ()> + Send + 'static,
+        S: Fn(Connection) -> F + Send + Sync + 'static,
+    {
+        let Self { socket, settings, counts, tls, .. } = self;
         let places = Places::new(settings.connections_max, Arc::clone(&counts));
-        let mut door = Door::new(settings, counts);
+        let mut door = Door::new(settings, Arc::clone(&counts));
         let mut until = stopping.clone();
         tokio::select! {
             () = door.stand_open(|cx| socket.poll_accept(cx), |stream, peer| {
                 if let Some(place) = places.take() {
                     // Without this a small answer waits for the acknowledgement of the one before it.
                     let _ = stream.set_nodelay(true);
-                    let served = serve(Connection { stream, peer, stopping: stopping.clone() });
-                    tokio::spawn(Served { place, served });
+                    let connection = Connection { stream, peer, tls: None, stopping: stopping.clone() };
+                    match &tls {
+                        None => drop(tokio::spawn(Served { place, served: serve(connection) })),
+                        Some((tls, spoken)) => {
+                            let counts = Arc::clone(&counts);
+                            let served = Encrypted::new(connection, Arc::clone(tls), *spoken, counts, Arc::clone(&serve));
+                            drop(tokio::spawn(Served { place, served }));
+                        }
+                    }
                 }
             }) => {}
             () = until.requested() => {}
@@ -221,76 +260,10 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-pin_project! {
-    /// A connection being served, at its place. An `async` block around the two would hold the future twice.
-    struct Served<F> {
-        #[pin]
-        served: F,
-        // Dropped after the future: a panic in it is counted, and the count is right when the place is free.
-        place: Place,
-    }
-}
-
-impl<F: Future<Output = ()>> Future for Served<F> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.project().served.poll(cx)
-    }
-}
-
-/// The places that connections take.
-struct Places {
-    free: Arc<Semaphore>,
-    all: u32,
-    counts: Arc<AcceptCounts>,
-}
-
-/// One connection's place: given back when the connection's task ends, however it ends.
-struct Place {
-    _permit: OwnedSemaphorePermit,
-    counts: Arc<AcceptCounts>,
-}
-
-impl Places {
-    fn new(connections_max: usize, counts: Arc<AcceptCounts>) -> Self {
-        // The semaphore's own bound lies above what 32 bits can ask back at once; nobody has so many sockets.
-        let most = usize::try_from(u32::MAX).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        let all = if connections_max == 0 { most } else { connections_max.min(most) };
-        Self { free: Arc::new(Semaphore::new(all)), all: u32::try_from(all).unwrap_or(u32::MAX), counts }
-    }
-
-    fn take(&self) -> Option<Place> {
-        match Arc::clone(&self.free).try_acquire_owned() {
-            Ok(permit) => {
-                self.counts.accept();
-                Some(Place { _permit: permit, counts: Arc::clone(&self.counts) })
-            }
-            Err(_) => {
-                self.counts.refuse();
-                None
-            }
-        }
-    }
-
-    /// Waits until all places are free; gives how many are not.
-    async fn emptied(&self, drain: Duration) -> usize {
-        match timeout(drain, self.free.acquire_many(self.all)).await {
-            Ok(_) => 0,
-            Err(_) => usize::try_from(self.counts.open()).unwrap_or(usize::MAX),
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        // A panic unwinds through the connection's future, and drops this on the way.
-        self.counts.end(std::thread::panicking());
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
 
     fn door() -> Door {

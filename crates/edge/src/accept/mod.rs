@@ -22,6 +22,8 @@
 mod bucket;
 mod counts;
 mod listener;
+mod places;
+mod served;
 mod stop;
 
 pub use counts::AcceptCounts;

@@ -13,8 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, Sleep, sleep, timeout};
 
-use crate::accept::Stopping;
-use crate::peer::peer_of;
+use crate::accept::{self, Stopping};
 
 use super::decode::{Item, Messages, take_hello};
 use super::ledger::{ANSWERS_LEN_MAX, Ledger};
@@ -50,8 +49,8 @@ pub struct Front {
 ///
 /// # Errors
 /// When the socket fails. Nobody needs to act on it: the client comes back and learns from WELCOME where it stands.
-pub async fn serve(mut stream: TcpStream, front: &Front, stopping: Stopping) -> io::Result<()> {
-    stream.set_nodelay(true)?;
+pub async fn serve(connection: accept::Connection, front: &Front) -> io::Result<()> {
+    let accept::Connection { mut stream, peer, stopping, .. } = connection;
     let mut buffer = BytesMut::new();
     let hello = match timeout(front.settings.hello_timeout, read_hello(&mut stream, &mut buffer)).await {
         Ok(Ok(Some(hello))) => hello,
@@ -70,7 +69,7 @@ pub async fn serve(mut stream: TcpStream, front: &Front, stopping: Stopping) -> 
         Ok(last) => last,
         Err(refusal) => return refuse(stream, front, refusal::code(&refusal)).await,
     };
-    let (bell, client, peer) = (Bell::new(), hello.client.to_string(), peer_of(&stream));
+    let (bell, client) = (Bell::new(), hello.client.to_string());
     let arrival = Arrival { protocol: "frames", peer, who: &who, client: Some(&client) };
     let present = front.hub.presence().enter(arrival, &bell);
     let welcome = Welcome { status: 0, payload_max: payload_max(front), last_seq: last };

@@ -23,10 +23,11 @@ pub use settings::FrameSettings;
 /// and the connections are closed. Gives how many had not ended in time.
 pub async fn serve(listener: Listener, hub: Arc<Hub>, settings: FrameSettings, stopping: Stopping) -> usize {
     let front = Arc::new(Front { hub, settings: settings.sane(), seats: Arc::new(Seats::default()) });
-    let serve = |Connection { stream, peer, stopping }| {
+    let serve = move |connection: Connection| {
         let front = Arc::clone(&front);
         async move {
-            if let Err(error) = connection::serve(stream, &front, stopping).await {
+            let peer = connection.peer;
+            if let Err(error) = connection::serve(connection, &front).await {
                 // Nobody needs to act on it: the client comes back and learns from WELCOME where it stands.
                 tracing::debug!(%peer, %error, "connection lost");
             }

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -26,7 +25,7 @@ use super::limits::Limits;
 use super::linger::farewell;
 use super::problem::Problem;
 use super::wire::Wire;
-use crate::accept::{Connection, Stopping};
+use crate::accept::Connection;
 use crate::{sse, ws};
 
 /// How far hyper reads ahead, in bytes: bodies come in pieces of at most this length.
@@ -37,7 +36,7 @@ enum Next {
     WebSocket(ws::Connection),
     Mqtt(Later<'static, ()>),
     Live(sse::Watcher),
-    Requests(TcpStream, Bytes),
+    Requests(Connection, Bytes),
     Farewell(TcpStream, Vec<u8>),
     Nothing,
 }
@@ -87,10 +86,10 @@ pub(super) fn serve(connection: Connection, front: Arc<Front>) -> Serving {
 }
 
 async fn open(connection: Connection, front: Arc<Front>) -> Option<Serving> {
-    let Connection { stream, peer, stopping, .. } = connection;
-    let mut next = begin(stream, peer, &front, stopping.clone()).await;
-    if let Next::Requests(stream, read) = next {
-        next = Box::pin(serve_requests(stream, read, &front, stopping.clone())).await;
+    let stopping = connection.stopping.clone();
+    let mut next = begin(connection, &front).await;
+    if let Next::Requests(connection, read) = next {
+        next = Box::pin(serve_requests(connection, read, &front)).await;
     }
     match next {
         Next::WebSocket(connection) => Some(Serving::last(connection)),
@@ -101,15 +100,15 @@ async fn open(connection: Connection, front: Arc<Front>) -> Option<Serving> {
     }
 }
 
-async fn begin(stream: TcpStream, peer: SocketAddr, front: &Arc<Front>, mut stopping: Stopping) -> Next {
+async fn begin(mut connection: Connection, front: &Arc<Front>) -> Next {
     let first = tokio::select! {
-        first = read_first(&stream, &front.limits) => first,
-        () = stopping.requested() => return Next::Nothing,
+        first = read_first(&connection.stream, &front.limits) => first,
+        () = connection.stopping.requested() => return Next::Nothing,
     };
     let First { bytes, head_len, has_body } = match first {
         Ok(first) => first,
         Err(Ended::Silent) => return Next::Nothing,
-        Err(Ended::Answer(problem)) => return Next::Farewell(stream, problem.last_words()),
+        Err(Ended::Answer(problem)) => return Next::Farewell(connection.stream, problem.last_words()),
     };
     let (head, leftover) = bytes.split_at(head_len);
     match target(head) {
@@ -118,22 +117,22 @@ async fn begin(stream: TcpStream, peer: SocketAddr, front: &Arc<Front>, mut stop
             let mut request = httparse::Request::new(&mut headers);
             // Nothing new can be wrong with it: it was read once.
             let _ = request.parse(head);
-            upgrade(stream, &request, leftover, front, stopping)
+            upgrade(connection, &request, leftover, front)
         }
         Target::Mqtt if !has_body => {
             let mut headers = [httparse::EMPTY_HEADER; Limits::HEADERS_MAX];
             let mut request = httparse::Request::new(&mut headers);
             let _ = request.parse(head);
-            talk_mqtt(stream, peer, &request, leftover, front, stopping)
+            talk_mqtt(connection, &request, leftover, front)
         }
         Target::Live if !has_body => {
             let mut headers = [httparse::EMPTY_HEADER; Limits::HEADERS_MAX];
             let mut request = httparse::Request::new(&mut headers);
             let _ = request.parse(head);
             let ask = sse::Ask::from_head(&request, &front.origins);
-            watch(stream, ask, front).await
+            watch(connection, ask, front).await
         }
-        _ => Next::Requests(stream, Bytes::from(bytes)),
+        _ => Next::Requests(connection, Bytes::from(bytes)),
     }
 }
 
@@ -156,12 +155,13 @@ fn target(head: &[u8]) -> Target {
     }
 }
 
-async fn watch(stream: TcpStream, ask: Result<sse::Ask, Problem>, front: &Arc<Front>) -> Next {
+async fn watch(connection: Connection, ask: Result<sse::Ask, Problem>, front: &Arc<Front>) -> Next {
+    let Connection { stream, peer, .. } = connection;
     let ask = match ask {
         Ok(ask) => ask,
         Err(problem) => return Next::Farewell(stream, problem.last_words()),
     };
-    match sse::Watcher::open(stream, ask, &front.hub).await {
+    match sse::Watcher::open(stream, peer, ask, &front.hub).await {
         Ok(watcher) => Next::Live(watcher),
         Err(refused) => match refused.stream {
             Some(stream) => Next::Farewell(stream, Problem::from(refused.why).last_words()),
@@ -170,35 +170,23 @@ async fn watch(stream: TcpStream, ask: Result<sse::Ask, Problem>, front: &Arc<Fr
     }
 }
 
-fn upgrade(
-    stream: TcpStream,
-    request: &httparse::Request<'_, '_>,
-    leftover: &[u8],
-    front: &Front,
-    stopping: Stopping,
-) -> Next {
-    match ws::upgrade(stream, request, leftover, &front.hub, super::principal(), &front.ws, stopping) {
+fn upgrade(connection: Connection, request: &httparse::Request<'_, '_>, leftover: &[u8], front: &Front) -> Next {
+    match ws::upgrade(connection, request, leftover, &front.hub, super::principal(), &front.ws) {
         Ok(connection) => Next::WebSocket(connection),
         Err(refused) => Next::Farewell(refused.stream, refused.why.answer()),
     }
 }
 
 /// MQTT over WebSocket: the handshake here, the rest there.
-fn talk_mqtt(
-    stream: TcpStream,
-    peer: SocketAddr,
-    request: &httparse::Request<'_, '_>,
-    leftover: &[u8],
-    front: &Front,
-    stopping: Stopping,
-) -> Next {
+fn talk_mqtt(connection: Connection, request: &httparse::Request<'_, '_>, leftover: &[u8], front: &Front) -> Next {
+    let Connection { stream, peer, tls, stopping } = connection;
     let Some(mqtt) = front.mqtt.clone() else {
         let problem = Problem::new(StatusCode::NOT_FOUND, "not_found", "MQTT is switched off here".to_owned());
         return Next::Farewell(stream, problem.last_words());
     };
     match ws::upgrade::judge_for(request, &front.ws, crate::mqtt::SUBPROTOCOL) {
         Ok(answer) => {
-            let origin = crate::mqtt::Origin { peer, names: Vec::new() };
+            let origin = crate::mqtt::Origin::new(peer, tls.as_deref());
             Next::Mqtt(Box::pin(crate::mqtt::serve_ws(stream, answer, leftover.to_vec(), mqtt, origin, stopping)))
         }
         Err(why) => Next::Farewell(stream, why.answer()),
@@ -206,12 +194,13 @@ fn talk_mqtt(
 }
 
 /// Everything that is neither: hyper and the routes, request after request, until one of them wants the socket.
-async fn serve_requests(stream: TcpStream, read: Bytes, front: &Arc<Front>, mut stopping: Stopping) -> Next {
+async fn serve_requests(connection: Connection, read: Bytes, front: &Arc<Front>) -> Next {
+    let Connection { stream, peer, tls, mut stopping } = connection;
     let handover = Arc::new(Handover::default());
     let wire = Wire::new(stream, read, front.limits.stalled, Arc::clone(&handover));
     let (serving, wanted) = (Arc::clone(front), Arc::clone(&handover));
     let service = service_fn(move |request| answer(Arc::clone(&serving), Arc::clone(&wanted), request));
-    let mut connection = http1::Builder::new()
+    let mut requests = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(front.limits.further_head)
         .max_buf_size(HYPER_BUFFER_LEN)
@@ -221,21 +210,19 @@ async fn serve_requests(stream: TcpStream, read: Bytes, front: &Arc<Front>, mut 
         .serve_connection(TokioIo::new(wire), service);
     let is_over = tokio::select! {
         // How it ended is the client's business: what we had to say is written.
-        _ = poll_fn(|cx| connection.poll_without_shutdown(cx)) => true,
+        _ = poll_fn(|cx| requests.poll_without_shutdown(cx)) => true,
         () = stopping.requested() => false,
     };
     if !is_over {
-        Pin::new(&mut connection).graceful_shutdown();
-        let _ = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+        Pin::new(&mut requests).graceful_shutdown();
+        let _ = poll_fn(|cx| requests.poll_without_shutdown(cx)).await;
     }
-    let parts = connection.into_parts();
-    let stream = parts.io.into_inner().into_stream();
+    let parts = requests.into_parts();
+    let connection = Connection { stream: parts.io.into_inner().into_stream(), peer, tls, stopping };
     match handover.take() {
-        None => Next::Farewell(stream, Vec::new()),
-        Some(Wanted::Live(ask)) => watch(stream, Ok(ask), front).await,
-        Some(Wanted::WebSocket(head)) => {
-            head.with(|request| upgrade(stream, request, &parts.read_buf, front, stopping))
-        }
+        None => Next::Farewell(connection.stream, Vec::new()),
+        Some(Wanted::Live(ask)) => watch(connection, Ok(ask), front).await,
+        Some(Wanted::WebSocket(head)) => head.with(|request| upgrade(connection, request, &parts.read_buf, front)),
     }
 }
 

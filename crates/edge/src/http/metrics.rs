@@ -142,6 +142,9 @@ fn connections(listeners: &[(&'static str, Arc<AcceptCounts>)], say: &mut Say<'_
     say.by("connections_ended", "Connections that have ended", "listener", by(|c| c.accepted() - c.open()))?;
     say.by("connections_refused", "Connections closed at once: too many", "listener", by(AcceptCounts::refused))?;
     say.by("connections_paced", "Waits as connections came too fast", "listener", by(AcceptCounts::paced))?;
+    say.by("handshakes_failed", "TLS handshakes that led to nothing", "listener", by(AcceptCounts::handshakes_failed))?;
+    let refused = by(AcceptCounts::handshakes_refused);
+    say.by("handshakes_refused", "Connections closed at once: too many TLS handshakes", "listener", refused)?;
     say.by("accept_failed", "Connections the system could not hand out", "listener", by(AcceptCounts::failed))?;
     say.by("connections_panicked", "Connections ended by a fault of ours", "listener", by(AcceptCounts::panicked))
 }

@@ -46,12 +46,11 @@ pub const SUBPROTOCOL: &str = "mqtt";
 /// Serves every connection of this listener until the end is requested; then no more is heard, what was heard is answered,
 /// and the clients are told to go. Gives how many had not ended in time.
 pub async fn serve(listener: Listener, front: Front, stopping: Stopping) -> usize {
-    let front = &front;
-    let serve = |accept::Connection { stream, peer, stopping, .. }: accept::Connection| {
+    let serve = move |accept::Connection { stream, peer, tls, stopping }: accept::Connection| {
         let front = front.clone();
         async move {
             let wire = Wire::bare(Socket(Arc::new(stream)));
-            talk(wire, front, Origin { peer, names: Vec::new() }, stopping).await;
+            talk(wire, front, Origin::new(peer, tls.as_deref()), stopping).await;
         }
     };
     listener.run(stopping, serve).await

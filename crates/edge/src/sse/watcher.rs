@@ -1,6 +1,7 @@
 //! One watcher: a socket that the hub writes to, and that is read only to notice that the client has gone.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
@@ -15,7 +16,6 @@ use super::ask::Ask;
 use super::spelling::{ServerSent, id};
 use crate::accept::Stopping;
 use crate::http::{poll_discard, principal};
-use crate::peer::peer_of;
 
 /// How often a silent connection shows that it lives: WHATWG HTML section 9.2.7 advises about 15 s, as proxies give up on
 /// silent connections after 30 s or more.
@@ -59,9 +59,9 @@ impl Watcher {
     ///
     /// # Errors
     /// Why the hub refuses.
-    pub async fn open(stream: TcpStream, ask: Ask, hub: &Arc<Hub>) -> Result<Self, Box<Refused>> {
+    pub async fn open(stream: TcpStream, peer: SocketAddr, ask: Ask, hub: &Arc<Hub>) -> Result<Self, Box<Refused>> {
         let spelling = Arc::clone(&SPELLING);
-        let head = head(&ask, hub, &stream);
+        let head = head(&ask, hub, peer);
         let socket = Arc::new(stream);
         let settings = OutletSettings { beat: Some((BEAT, spelling.clone())), ..OutletSettings::default() };
         let outlet = hub.outlet(principal(), Box::new(Socket(Arc::clone(&socket))), settings);
@@ -69,7 +69,7 @@ impl Watcher {
         let watch = Watch { filter, from, sticky, encoder: spelling, behind, again: Vec::new(), is_only_states: false };
         match outlet.watch_after(watch, |_, _| head).await {
             Ok(_) => {
-                let arrival = Arrival { protocol: "sse", peer: peer_of(&socket), who: outlet.who(), client: None };
+                let arrival = Arrival { protocol: "sse", peer, who: outlet.who(), client: None };
                 Ok(Self { _present: hub.presence().enter(arrival, &outlet), socket, outlet })
             }
             Err(why) => {
@@ -112,16 +112,15 @@ impl Future for Running {
 }
 
 /// The head of the answer, when to come back, and where to go on if the connection breaks before anything happens.
-fn head(ask: &Ask, hub: &Hub, stream: &TcpStream) -> Bytes {
+fn head(ask: &Ask, hub: &Hub, peer: SocketAddr) -> Bytes {
     let mut out = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\
         X-Accel-Buffering: no\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n"
         .to_vec();
     if let Some(origin) = &ask.origin {
         out.extend_from_slice(format!("Access-Control-Allow-Origin: {origin}\r\nVary: Origin\r\n").as_bytes());
     }
-    let port = stream.peer_addr().map_or(0, |peer| u64::from(peer.port()));
     // Neighbouring ports, as one client opens them, get waits that lie far apart.
-    let retry = RETRY_MS_MIN + port * 7_919 % RETRY_MS_SPREAD;
+    let retry = RETRY_MS_MIN + u64::from(peer.port()) * 7_919 % RETRY_MS_SPREAD;
     out.extend_from_slice(format!("\r\nretry: {retry}\n\n").as_bytes());
     if let Some(position) = begin(ask, hub) {
         id(position, &mut out);

@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use headwater_event::{Later, Principal};
 use headwater_hub::{Arrival, Closed, Hub, Outlet, OutletSettings, Present};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use super::answers::Answers;
@@ -21,8 +20,7 @@ use super::settings::Settings;
 use super::socket::Socket;
 use super::spelling::JsonFrames;
 use super::watches::{Begun, Watches};
-use crate::accept::Stopping;
-use crate::peer::peer_of;
+use crate::accept;
 
 /// How much is read at once, in bytes: about what a socket's buffer holds. There is one such buffer a thread.
 const READ_LEN: usize = 64 << 10;
@@ -101,18 +99,15 @@ pub(super) enum Turn {
 impl Connection {
     /// A connection whose handshake is answered with `answer`; `leftover` came behind the request.
     pub(super) fn open(
-        stream: TcpStream,
+        connection: accept::Connection,
         answer: Vec<u8>,
         leftover: &[u8],
         hub: &Arc<Hub>,
         who: Principal,
         settings: &Arc<Settings>,
-        stopping: Stopping,
     ) -> Self {
-        // Frames are small and wait for nobody; it fails only on a socket that is broken, which shows at the first write.
-        let _ = stream.set_nodelay(true);
+        let accept::Connection { stream, peer, stopping, .. } = connection;
         let socket = Socket(Arc::new(stream));
-        let peer = peer_of(&socket.0);
         let beat = Some((settings.ping_every, JsonFrames::shared()));
         let out = OutletSettings { beat, silence_max: Some(settings.silence_max), ..OutletSettings::default() };
         let outlet = hub.outlet(who, Box::new(socket.clone()), out);

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::connection::Connection;
 use super::handshake::{Fit, Unfit, check, header, offered};
 use super::settings::Settings;
-use crate::accept::Stopping;
+use crate::accept::Connection as Accepted;
 
 /// The name of what is spoken here. A client may offer it as a subprotocol, and needn't.
 pub const SUBPROTOCOL: &str = "headwater.v1";
@@ -88,7 +88,7 @@ impl Refused {
 }
 
 /// Makes a connection whose first request is this a WebSocket of the hub. `leftover` is what came behind the request;
-/// when `stopping` says so, the client is told to go (close code 1001).
+/// when the connection's `stopping` says so, the client is told to go (close code 1001).
 ///
 /// The [`Connection`] is a small future with all that an idle watcher costs. Spawn it as a task of its own, and let the
 /// task that read the request end: a future that contains both is as large as the larger.
@@ -96,31 +96,29 @@ impl Refused {
 /// # Errors
 /// When the request isn't a WebSocket handshake that may be made from there.
 pub fn upgrade(
-    stream: TcpStream,
+    accepted: Accepted,
     request: &httparse::Request<'_, '_>,
     leftover: &[u8],
     hub: &Arc<Hub>,
     who: Principal,
     settings: &Arc<Settings>,
-    stopping: Stopping,
 ) -> Result<Connection, Box<Refused>> {
     match judge(request, settings) {
-        Ok(answer) => Ok(Connection::open(stream, answer, leftover, hub, who, settings, stopping)),
-        Err(why) => Err(Box::new(Refused { stream, why })),
+        Ok(answer) => Ok(Connection::open(accepted, answer, leftover, hub, who, settings)),
+        Err(why) => Err(Box::new(Refused { stream: accepted.stream, why })),
     }
 }
 
 /// [`upgrade`], then the connection to its end, or the refusal.
 pub async fn serve_ws(
-    stream: TcpStream,
+    accepted: Accepted,
     request: &httparse::Request<'_, '_>,
     leftover: &[u8],
     hub: &Arc<Hub>,
     who: Principal,
     settings: &Arc<Settings>,
-    stopping: Stopping,
 ) {
-    match upgrade(stream, request, leftover, hub, who, settings, stopping) {
+    match upgrade(accepted, request, leftover, hub, who, settings) {
         Ok(connection) => connection.await,
         // A client that doesn't take its refusal has lost nothing but that.
         Err(refused) => drop(refused.answer().await),

@@ -6,4 +6,5 @@ mod frames;
 mod http;
 mod memory;
 mod presence;
+mod tls;
 mod ws;

@@ -99,7 +99,7 @@ impl Answer {
 }
 
 pub struct Client {
-    reader: BufReader<TcpStream>,
+    pub reader: BufReader<TcpStream>,
 }
 
 impl Client {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_edge::accept::{Stop, Stopping};
+use headwater_edge::accept::{Connection, Stop};
 use headwater_edge::ws::{Settings, serve_ws};
 use headwater_event::{Clock, Principal, Time};
 use headwater_hub::{FanoutSettings, Hub};
@@ -48,8 +48,9 @@ impl Place {
         let stopping = stop.listen();
         tokio::spawn(async move {
             loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(take(stream, serving.clone(), settings.clone(), stopping.clone()));
+                let (stream, peer) = listener.accept().await.unwrap();
+                let connection = Connection { stream, peer, tls: None, stopping: stopping.clone() };
+                tokio::spawn(take(connection, serving.clone(), settings.clone()));
             }
         });
         Self { addr, hub, bus, stop }
@@ -63,17 +64,17 @@ impl Place {
     }
 }
 
-async fn take(mut stream: TcpStream, hub: Arc<Hub>, settings: Arc<Settings>, stopping: Stopping) {
+async fn take(mut connection: Connection, hub: Arc<Hub>, settings: Arc<Settings>) {
     let mut read = Vec::new();
     loop {
-        if stream.read_buf(&mut read).await.unwrap() == 0 {
+        if connection.stream.read_buf(&mut read).await.unwrap() == 0 {
             return;
         }
         let mut headers = [httparse::EMPTY_HEADER; 16];
         let mut request = httparse::Request::new(&mut headers);
         if let httparse::Status::Complete(end) = request.parse(&read).unwrap() {
             let who = Principal::anonymous();
-            return serve_ws(stream, &request, &read[end..], &hub, who, &settings, stopping).await;
+            return serve_ws(connection, &request, &read[end..], &hub, who, &settings).await;
         }
     }
 }
