@@ -77,6 +77,9 @@ pub struct SettingArgs {
     /// Frame protocol listener, or `off` [default: 127.0.0.1:7007]
     #[arg(long, value_name = "ADDR")]
     pub frames: Option<String>,
+    /// Speak TLS: `auto` makes a certificate for development, CERT,KEY are files in PEM [default: off]
+    #[arg(long, value_name = "auto|CERT,KEY")]
+    pub tls: Option<String>,
     /// Applications to run, parted by commas, or `none` [default: intake]
     #[arg(long, value_name = "LIST")]
     pub apps: Option<String>,
@@ -102,6 +105,7 @@ impl SettingArgs {
             ("http", &self.http),
             ("mqtt", &self.mqtt),
             ("frames", &self.frames),
+            ("tls", &self.tls),
             ("apps", &self.apps),
             ("roles", &self.roles),
             ("engine", &self.engine),

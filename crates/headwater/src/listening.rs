@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context;
+use headwater_edge::tls::Spoken;
 
 /// The addresses that are bound so far.
 #[derive(Debug, Default)]
@@ -43,6 +44,18 @@ impl Listening {
         name.push(".tmp");
         let written = fs::write(&name, lines).and_then(|()| fs::rename(&name, path));
         written.with_context(|| format!("can't write the ready file {}", path.display()))
+    }
+}
+
+/// What a protocol is called in these lines, plain and encrypted.
+pub const fn protocol_name(spoken: Spoken, is_encrypted: bool) -> &'static str {
+    match (spoken, is_encrypted) {
+        (Spoken::Http, false) => "http",
+        (Spoken::Http, true) => "https",
+        (Spoken::Mqtt, false) => "mqtt",
+        (Spoken::Mqtt, true) => "mqtts",
+        (Spoken::Frames, false) => "frames",
+        (Spoken::Frames, true) => "frames-tls",
     }
 }
 

@@ -13,6 +13,7 @@ mod publish;
 mod send;
 mod serve;
 mod signals;
+mod tls;
 mod watch;
 
 use std::process::ExitCode;

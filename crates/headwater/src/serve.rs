@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use headwater_apps::intake::{self, IntakeSettings};
 use headwater_edge::accept::{AcceptCounts, Listener, Stop};
+use headwater_edge::tls::{Spoken, Tls};
 use headwater_edge::{frames, http, mqtt};
 use headwater_event::{Bus, Health};
 use headwater_eventlog::disk::RealDisk;
@@ -16,12 +17,13 @@ use headwater_hub::{Access, Hub};
 use tokio::task::JoinSet;
 
 use crate::cli::ServeArgs;
-use crate::config::{self, Address, App, Config, Loaded, Open, Sources};
+use crate::config::{self, App, Config, Loaded, Open, Sources};
 use crate::console::{self, Facts};
 use crate::exit;
-use crate::listening::Listening;
+use crate::listening::{Listening, protocol_name};
 use crate::open_files;
 use crate::signals::Signals;
+use crate::tls;
 
 /// How many reads of the log may wait for the disk at once: more would only wait there instead, and each is a thread.
 const READERS_MAX: usize = 64;
@@ -56,9 +58,13 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
     let hub = Hub::start(log.clone(), settings);
 
     let mut listening = Listening::default();
-    let bound = Bound::bind(config, &mut listening)?;
+    let tls = tls::open(config, &config.log.folder, &config.hub.clock)?;
+    let bound = Bound::bind(config, tls.as_ref().map(|(tls, ..)| tls), &mut listening)?;
     let stop = Stop::default();
     let edges = bound.serve(config, &hub, &listening, &stop).await?;
+    if let Some((tls, files, read)) = tls {
+        tokio::spawn(tls::keep_current(tls, files, read));
+    }
     if let Some(path) = ready_file(args) {
         listening.write_ready_file(&path)?;
     }
@@ -74,22 +80,32 @@ struct Bound {
     http: Option<Listener>,
     mqtt: Option<Listener>,
     frames: Option<Listener>,
+    counts: Vec<(&'static str, Arc<AcceptCounts>)>,
 }
 
 impl Bound {
     /// Binds all that are on, and tells where; who comes now waits in the kernel for a moment.
-    fn bind(config: &Config, listening: &mut Listening) -> anyhow::Result<Self> {
-        let mut bind = |protocol, addr: Address| -> anyhow::Result<Option<Listener>> {
-            let Some(addr) = addr else { return Ok(None) };
-            let listener = Listener::bind(addr, config.accept)?;
-            listening.announce(protocol, listener.local_addr())?;
-            Ok(Some(listener))
+    fn bind(config: &Config, tls: Option<&Arc<Tls>>, listening: &mut Listening) -> anyhow::Result<Self> {
+        let mut counts = Vec::new();
+        let mut bind = |spoken| -> anyhow::Result<Option<Listener>> {
+            let mut all: Option<Listener> = None;
+            for (addr, is_encrypted) in config.addresses(spoken) {
+                let mut listener = Listener::bind(addr, config.accept)?;
+                if let Some(tls) = tls.filter(|_| is_encrypted) {
+                    listener = listener.with_tls(Arc::clone(tls), spoken);
+                }
+                let name = protocol_name(spoken, is_encrypted);
+                listening.announce(name, listener.local_addr())?;
+                counts.push((name, listener.counts()));
+                all = Some(match all {
+                    None => listener,
+                    Some(all) => all.beside(listener),
+                });
+            }
+            Ok(all)
         };
-        Ok(Self {
-            http: bind("http", config.http)?,
-            mqtt: bind("mqtt", config.mqtt)?,
-            frames: bind("frames", config.frames)?,
-        })
+        let (http, mqtt, frames) = (bind(Spoken::Http)?, bind(Spoken::Mqtt)?, bind(Spoken::Frames)?);
+        Ok(Self { http, mqtt, frames, counts })
     }
 
     /// Starts the edges behind them.
@@ -103,9 +119,7 @@ impl Bound {
         let mut edges = JoinSet::new();
         let mqtt_front = mqtt::Front::new(hub.clone(), config.mqtt_edge);
         mqtt::start(&mqtt_front, &stop.listen()).await.context("can't take up the MQTT sessions")?;
-        let listeners = [("http", &self.http), ("mqtt", &self.mqtt), ("frames", &self.frames)];
-        let listeners = listeners.into_iter().filter_map(|(name, bound)| Some((name, bound.as_ref()?.counts())));
-        let mut settings = http_settings(config, hub, listening, listeners.collect());
+        let mut settings = http_settings(config, hub, listening, self.counts);
         settings.mqtt = Some(mqtt_front.clone());
         if let Some(listener) = self.http {
             edges.spawn(http::serve(listener, hub.clone(), settings, stop.listen()));
@@ -128,7 +142,7 @@ fn http_settings(
     listeners: Vec<(&'static str, Arc<AcceptCounts>)>,
 ) -> http::ServeSettings {
     let mut routes = console::routes(hub.clone(), &Facts { listening: listening.all(), apps: &config.apps });
-    let frames = listening.all().iter().find(|(protocol, _)| *protocol == "frames");
+    let frames = listening.all().iter().find(|(protocol, _)| protocol.starts_with("frames"));
     for app in &config.apps {
         routes = routes.merge(match app {
             App::Intake => {

@@ -21,6 +21,8 @@ impl Signals {
     /// # Errors
     /// As the system says.
     pub fn listen() -> io::Result<Self> {
+        // From here on it asks for nothing that would end us: who cares for it listens for it (`tls::keep_current`).
+        drop(signal(SignalKind::hangup())?);
         Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
     }
 

@@ -1,19 +1,21 @@
 //! The commands' way to a running hub: HTTP/1.1 over one connection a request.
 
 mod events;
+mod trust;
 
 use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use headwater_edge::tls::Trust;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response, header};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 pub use events::{Sent, ServerSentEvents};
+pub use trust::{TrustArgs, connect};
 
 use crate::exit;
 
@@ -29,15 +31,19 @@ const ANSWER_MAX: usize = 64 * 1024;
 /// Which hub to talk to.
 #[derive(clap::Args, Clone, Debug)]
 pub struct HubArgs {
-    /// The hub's HTTP address [default: HEADWATER_ADDR, or 127.0.0.1:8080]
+    /// The hub's HTTP address, with `https://` or --ca for TLS [default: HEADWATER_ADDR, or 127.0.0.1:8080]
     #[arg(long, value_name = "HOST:PORT")]
     pub addr: Option<String>,
+    #[command(flatten)]
+    pub trust: TrustArgs,
 }
 
 /// A hub's HTTP address: host and port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Hub {
     authority: String,
+    /// Whom to believe that it is the hub; `None` for plain text.
+    trust: Option<Trust>,
 }
 
 /// The hub said no.
@@ -63,24 +69,28 @@ impl HubArgs {
     /// # Errors
     /// Usage, when it is no address.
     pub fn hub(&self) -> anyhow::Result<Hub> {
-        match self.addr.clone().or_else(|| std::env::var("HEADWATER_ADDR").ok()) {
-            Some(text) => Hub::parse(&text),
-            None => Hub::parse(ADDR_DEFAULT),
-        }
+        let addr = self.addr.clone().or_else(|| std::env::var("HEADWATER_ADDR").ok());
+        Hub::parse(addr.as_deref().unwrap_or(ADDR_DEFAULT), self.trust.trust()?)
     }
 }
 
 impl Hub {
-    fn parse(text: &str) -> anyhow::Result<Self> {
-        if text.starts_with("https://") {
-            return exit::usage("this version has no TLS yet: write the address without https://");
-        }
-        let authority = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    fn parse(text: &str, trust: Option<Trust>) -> anyhow::Result<Self> {
+        let (authority, trust) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
+            (Some(_), _) if trust.is_none() => {
+                return exit::usage("https:// needs --ca FILE: the authority, or the hub's own certificate");
+            }
+            (Some(rest), _) => (rest, trust),
+            // What somebody wrote out stands, whatever HEADWATER_CA says.
+            (_, Some(rest)) => (rest, None),
+            _ => (text, trust),
+        };
+        let authority = authority.trim_end_matches('/');
         match authority.rsplit_once(':') {
             Some((host, port))
                 if !host.is_empty() && !authority.contains(['/', ' ']) && port.parse::<u16>().is_ok() =>
             {
-                Ok(Self { authority: authority.to_owned() })
+                Ok(Self { authority: authority.to_owned(), trust })
             }
             _ => exit::usage(format!("{text:?} is no address; write one as 127.0.0.1:8080")),
         }
@@ -91,12 +101,11 @@ impl Hub {
     /// # Errors
     /// [`Refused`] for every status but 2xx; otherwise what the connection says.
     pub async fn ask(&self, mut request: Request<Full<Bytes>>) -> anyhow::Result<Response<Incoming>> {
-        let connecting = tokio::time::timeout(CONNECT_WAIT, TcpStream::connect(&self.authority)).await;
+        let connecting = tokio::time::timeout(CONNECT_WAIT, connect(&self.authority, self.trust.as_ref())).await;
         let socket = match connecting {
             Ok(connected) => connected.with_context(|| format!("can't reach a hub at {}", self.authority))?,
             Err(_) => bail!("can't reach a hub at {}: no answer in {} s", self.authority, CONNECT_WAIT.as_secs()),
         };
-        socket.set_nodelay(true)?;
         request.headers_mut().insert(header::HOST, self.authority.parse()?);
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;
         // Ends by itself with the connection; its errors reach us through the answer and its body.
@@ -138,10 +147,10 @@ mod tests {
     #[test]
     fn addresses_are_host_and_port() {
         for text in ["127.0.0.1:1", "[::1]:8080", "hub.example:80", "http://localhost:8080/"] {
-            assert!(Hub::parse(text).is_ok(), "{text}");
+            assert!(Hub::parse(text, None).is_ok(), "{text}");
         }
         for text in ["", "localhost", ":80", "localhost:http", "http://a/b:80", "https://a:443", "a:99999"] {
-            assert!(Hub::parse(text).is_err(), "{text}");
+            assert!(Hub::parse(text, None).is_err(), "{text}");
         }
     }
 

@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use headwater_edge::tls::Spoken;
+
 use super::nearest::nearest;
 use super::quantity::{parse_size, parse_span, show_size, show_span};
+use super::tls::{Tls, protocols, show_protocols};
 use super::{Address, App, Config};
 
 /// A setting, described once.
@@ -31,6 +34,12 @@ pub enum Kind {
     Folder(At<PathBuf>),
     /// An address, or `off`.
     Address(At<Address>),
+    /// A file, or `off`.
+    OptionalFile(At<Option<PathBuf>>),
+    /// Where a certificate comes from.
+    Cert(At<Tls>),
+    /// Protocols that can be encrypted.
+    Protocols(At<Vec<Spoken>>),
     /// `true` or `false`.
     Switch(At<bool>),
     /// A whole number.
@@ -109,6 +118,9 @@ impl Key {
         match &self.kind {
             Kind::Folder(at) => *at(config) = folder(text)?,
             Kind::Address(at) => *at(config) = address(text)?,
+            Kind::OptionalFile(at) => *at(config) = or_off(text, folder)?,
+            Kind::Cert(at) => at(config).set_cert(text)?,
+            Kind::Protocols(at) => *at(config) = protocols(listed(text))?,
             Kind::Switch(at) => *at(config) = switch(text)?,
             Kind::Count { at, min, max } => {
                 let number = text.trim().replace('_', "");
@@ -168,6 +180,9 @@ impl Key {
         match &self.kind {
             Kind::Folder(at) => at(config).display().to_string(),
             Kind::Address(at) => at(config).map_or_else(off, |addr| addr.to_string()),
+            Kind::OptionalFile(at) => at(config).as_ref().map_or_else(off, |path| path.display().to_string()),
+            Kind::Cert(at) => at(config).show_cert(),
+            Kind::Protocols(at) => show_protocols(at(config)),
             Kind::Switch(at) => at(config).to_string(),
             Kind::Count { at, .. } => at.get(config).to_string(),
             Kind::Size { at, .. } => show_size(at.get(config)),
@@ -203,7 +218,7 @@ fn or_off<T>(text: &str, read: impl Fn(&str) -> Result<T, Wrong>) -> Result<Opti
 }
 
 fn folder(text: &str) -> Result<PathBuf, Wrong> {
-    if text.is_empty() { Err(plain("a folder's name is missing".to_owned())) } else { Ok(PathBuf::from(text)) }
+    if text.is_empty() { Err(plain("a name is missing".to_owned())) } else { Ok(PathBuf::from(text)) }
 }
 
 fn address(text: &str) -> Result<Address, Wrong> {

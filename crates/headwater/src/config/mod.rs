@@ -13,6 +13,7 @@ mod reference;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,12 +21,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use headwater_edge::accept::AcceptSettings;
 use headwater_edge::frames::FrameSettings;
 use headwater_edge::mqtt::MqttSettings;
+use headwater_edge::tls::Spoken;
 use headwater_edge::{http, ws};
 use headwater_eventlog::OpenOptions;
 
 use fault::Faults;
 use quantity::show_size;
 pub use read::{Loaded, Open, Sources, load};
+pub use tls::{Cert, Tls};
 
 /// What runs.
 #[derive(Clone)]
@@ -38,6 +41,8 @@ pub struct Config {
     pub frames: Address,
     /// Where MQTT listens.
     pub mqtt: Address,
+    /// Which listeners speak TLS, and with what.
+    pub tls: Tls,
     /// What an HTTP connection may take.
     pub http_edge: http::Limits,
     /// How WebSockets behave, and which sites' pages may use the hub.
@@ -122,6 +127,7 @@ impl Default for Config {
             http: local(8080),
             frames: local(7007),
             mqtt: local(1883),
+            tls: Tls::default(),
             http_edge: http::Limits::default(),
             ws: ws::Settings::default(),
             frames_edge: FrameSettings::default(),
@@ -153,6 +159,7 @@ impl Config {
             );
             faults.add("limits.waiting_bytes_max", what, None);
         }
+        self.check_tls(faults);
         if self.listeners().next().is_none() {
             faults.add("http.addr, mqtt.addr, frames.addr", "every listener is off: nobody could reach the hub", None);
         }
@@ -160,6 +167,9 @@ impl Config {
 
     /// The listeners that are on.
     pub fn listeners(&self) -> impl Iterator<Item = SocketAddr> {
-        [self.http, self.mqtt, self.frames].into_iter().flatten()
+        [Spoken::Http, Spoken::Mqtt, Spoken::Frames]
+            .into_iter()
+            .flat_map(|spoken| self.addresses(spoken))
+            .map(|(addr, _)| addr)
     }
 }

@@ -28,8 +28,8 @@ A name that isn't known is refused, with the nearest known one proposed; all tha
 Sizes are whole numbers with B, kB, KiB, MB, MiB, GB, GiB, TB or TiB (a bare number is bytes); durations need one of us, ms, s,
 min, h, d. Where `off` is a value, it switches the thing off.
 
-Beside the settings the commands know `HEADWATER_ADDR` (which hub `pub` and `sub` talk to), `HEADWATER_READY_FILE` (as
-`--ready-file`) and `HEADWATER_LOG` (a short name for `HEADWATER_LOGGING_LEVEL`).
+Beside the settings the commands know `HEADWATER_ADDR` (which hub `pub` and `sub` talk to), `HEADWATER_CA` (as their `--ca`),
+`HEADWATER_READY_FILE` (as `--ready-file`) and `HEADWATER_LOG` (a short name for `HEADWATER_LOGGING_LEVEL`).
 ";
 
 /// The reference as a page.
@@ -62,6 +62,9 @@ fn may_be(key: &Key) -> String {
     match &key.kind {
         Kind::Folder(_) => "a folder".to_owned(),
         Kind::Address(_) => "address and port, or `off`".to_owned(),
+        Kind::OptionalFile(_) => "a file, or `off`".to_owned(),
+        Kind::Cert(_) => "`off`, `auto`, a file, or CERT,KEY".to_owned(),
+        Kind::Protocols(_) => "`http`, `mqtt`, `frames`, or `none`".to_owned(),
         Kind::Switch(_) => "`true`, `false`".to_owned(),
         Kind::Count { .. } | Kind::Size { .. } | Kind::Span { .. } => range,
         Kind::OptionalSize { .. } | Kind::OptionalSpan { .. } => format!("{range}, or `off`"),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use headwater_edge::tls::Asked;
+
 use super::key::{Key, Kind, Number};
 use super::{Anonymous, Config};
 
@@ -13,6 +15,10 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("websocket", "WebSockets of the HTTP listener (`/v1/ws`)."),
     ("frames", "The frame protocol listener."),
     ("mqtt", "The MQTT listener."),
+    (
+        "tls",
+        "Encryption in front of the listeners ([tls.md](tls.md)). Certificates are read anew on SIGHUP and when their files change.",
+    ),
     ("limits", "How much is taken in. What is beyond is refused at once, in the words of the client's protocol."),
     ("fanout", "How what became durable reaches those who watch."),
     ("log", "The log: how resent events are recognised, how much is kept, how often a checkpoint is written."),
@@ -74,6 +80,12 @@ pub static KEYS: &[Key] = &[
         flag: Some("http"),
         kind: Kind::Address(|c| &mut c.http),
         help: "Where it listens; `off` switches it off, port 0 picks a free port.",
+    },
+    Key {
+        name: "http.tls_addr",
+        flag: None,
+        kind: Kind::Address(|c| &mut c.tls.http),
+        help: "Where it listens with TLS beside `addr`, which then speaks plain text. `off`: `addr` is the only one.",
     },
     Key {
         name: "http.origins",
@@ -161,6 +173,12 @@ pub static KEYS: &[Key] = &[
         help: "Where it listens; `off` switches it off, port 0 picks a free port.",
     },
     Key {
+        name: "frames.tls_addr",
+        flag: None,
+        kind: Kind::Address(|c| &mut c.tls.frames),
+        help: "Where it listens with TLS beside `addr`, which then speaks plain text. `off`: `addr` is the only one.",
+    },
+    Key {
         name: "frames.max_payload",
         flag: None,
         kind: Kind::Size { at: Number::Usize(|c| &mut c.frames_edge.payload_max), min: 1, max: PAYLOAD_MAX },
@@ -196,6 +214,13 @@ pub static KEYS: &[Key] = &[
         kind: Kind::Address(|c| &mut c.mqtt),
         help: "Where it listens; `off` switches it off, port 0 picks a free port. (MQTT over WebSocket is at `/mqtt` of the \
                HTTP listener.)",
+    },
+    Key {
+        name: "mqtt.tls_addr",
+        flag: None,
+        kind: Kind::Address(|c| &mut c.tls.mqtt),
+        help: "Where it listens with TLS beside `addr`, which then speaks plain text; 8883 is usual. `off`: `addr` is the only \
+               one.",
     },
     Key {
         name: "mqtt.connect_timeout",
@@ -246,6 +271,55 @@ pub static KEYS: &[Key] = &[
         flag: None,
         kind: Kind::Span { at: |c| &mut c.mqtt_edge.sys_every, min: Duration::ZERO, max: LONGEST },
         help: "How often the `$SYS` topics are told; 0 tells none.",
+    },
+    Key {
+        name: "tls.cert",
+        flag: Some("tls"),
+        kind: Kind::Cert(|c| &mut c.tls),
+        help: "The certificate that listeners show: a file in PEM, our own certificate first, then those between it and the \
+               authority. `CERT,KEY` names the key's file too. `auto` makes one in the data folder, for development: clients \
+               have no reason to believe it. `off`: no TLS.",
+    },
+    Key {
+        name: "tls.key",
+        flag: None,
+        kind: Kind::OptionalFile(|c| &mut c.tls.key),
+        help: "The certificate's key: a file in PEM that others on the machine can't read.",
+    },
+    Key {
+        name: "tls.listeners",
+        flag: None,
+        kind: Kind::Protocols(|c| &mut c.tls.listeners),
+        help: "Whose `addr` speaks TLS, once there is a certificate. One that has a `tls_addr` speaks it there instead.",
+    },
+    Key {
+        name: "tls.client_ca",
+        flag: None,
+        kind: Kind::OptionalFile(|c| &mut c.tls.client_ca),
+        help: "The authorities whose certificates clients show: a file in PEM.",
+    },
+    Key {
+        name: "tls.client_cert",
+        flag: None,
+        kind: Kind::Word {
+            words: &["off", "optional", "required"],
+            set: set_client_cert,
+            get: |c| c.tls.client_cert as usize,
+        },
+        help: "Whether clients are asked for a certificate. `optional`: one that is shown must be good, and who shows none \
+               comes in as well. `required`: nobody comes in without a good one.",
+    },
+    Key {
+        name: "tls.handshake_timeout",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.tls.settings.handshake, min: SHORTEST, max: LONGEST },
+        help: "How long a handshake may take.",
+    },
+    Key {
+        name: "tls.handshakes_max",
+        flag: None,
+        kind: Kind::Count { at: Number::Usize(|c| &mut c.tls.settings.handshakes_max), min: 1, max: U32_MAX },
+        help: "Handshakes that may go on at once; further connections are closed. Each holds 16 KiB at the most.",
     },
     Key {
         name: "limits.payload_max",
@@ -393,6 +467,10 @@ pub static KEYS: &[Key] = &[
         help: "One JSON object a line in place of text.",
     },
 ];
+
+fn set_client_cert(config: &mut Config, word: usize) {
+    config.tls.client_cert = [Asked::No, Asked::May, Asked::Must][word];
+}
 
 fn set_anonymous(config: &mut Config, word: usize) {
     config.anonymous = [Anonymous::Auto, Anonymous::All, Anonymous::None][word];

@@ -55,12 +55,13 @@ fn page(facts: &Facts<'_>) -> String {
         .apps
         .iter()
         .map(|app| format!("<a href=\"/{0}/\"><b>{1}</b><span>{2}</span></a>\n", app.name(), app.title(), app.about()));
-    let http = facts.listening.iter().find(|(protocol, _)| *protocol == "http");
-    let addr = http.map(|(_, addr)| addr.to_string()).unwrap_or_default();
+    // `http` where there is one, else `https`.
+    let http = facts.listening.iter().filter(|(protocol, _)| protocol.starts_with("http")).min();
+    let (scheme, addr) = http.map(|(scheme, addr)| (*scheme, addr.to_string())).unwrap_or_default();
     include_str!("index.html")
         .replace("{{addresses}}", &rows.collect::<String>())
         .replace("{{apps}}", &apps.collect::<String>())
-        .replace("{{http}}", &format!("http://{addr}"))
+        .replace("{{http}}", &format!("{scheme}://{addr}"))
         .replace("{{addr}}", &addr)
         .replace("{{version}}", env!("CARGO_PKG_VERSION"))
 }

@@ -7,6 +7,7 @@ use anyhow::anyhow;
 use bytes::{BufMut, BytesMut};
 pub use headwater_edge::frames::wire::Hello;
 use headwater_edge::frames::wire::{Answer, Code, WELCOME_LEN, Welcome, encode_message_head};
+use headwater_edge::tls::Trust;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -16,6 +17,7 @@ use super::progress::Progress;
 use super::report::Report;
 use super::retry::Pause;
 use super::window::Window;
+use crate::client::connect;
 
 /// How long connecting and WELCOME may take; the hub may have to wait for a disk before it knows what is durable.
 const OPEN_TIME_MAX: Duration = Duration::from_secs(15);
@@ -58,12 +60,15 @@ pub enum End {
 
 impl Link {
     /// Connects and says HELLO.
-    pub async fn open(addr: &str, hello: &Hello) -> Result<Self, OpenError> {
-        let opened = timeout(OPEN_TIME_MAX, greet(addr, hello)).await;
+    pub async fn open(addr: &str, trust: Option<&Trust>, hello: &Hello) -> Result<Self, OpenError> {
+        let opened = timeout(OPEN_TIME_MAX, greet(addr, trust, hello)).await;
         let (stream, frame) = match opened {
             Ok(Ok(opened)) => opened,
             Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => {
                 return Err(OpenError::Final(anyhow!("{addr} is no address: {error}")));
+            }
+            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(OpenError::Final(anyhow!("no TLS with {addr}: {error}")));
             }
             Ok(Err(error)) => return Err(OpenError::Again(error.to_string())),
             Err(_elapsed) => return Err(OpenError::Again("no answer".into())),
@@ -171,9 +176,8 @@ impl Link {
     }
 }
 
-async fn greet(addr: &str, hello: &Hello) -> io::Result<(TcpStream, [u8; WELCOME_LEN])> {
-    let mut stream = TcpStream::connect(addr).await?;
-    stream.set_nodelay(true)?;
+async fn greet(addr: &str, trust: Option<&Trust>, hello: &Hello) -> io::Result<(TcpStream, [u8; WELCOME_LEN])> {
+    let mut stream = connect(addr, trust).await?;
     let mut frame = BytesMut::new();
     hello.encode(&mut frame);
     stream.write_all(&frame).await?;

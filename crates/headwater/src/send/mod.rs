@@ -17,8 +17,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use headwater_edge::tls::Trust;
 use uuid::Uuid;
 
+use crate::client::TrustArgs;
 use crate::exit;
 use connection::{End, Link};
 use lines::{Counted, Lines};
@@ -58,6 +60,8 @@ pub struct Args {
     /// The hub's frames listener
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7007")]
     addr: String,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// How many lines may be on their way at once
     #[arg(long, value_name = "N", default_value_t = WINDOW_LINES, value_parser = window_from_text)]
     window: usize,
@@ -129,7 +133,8 @@ async fn send(args: Args, token: Bytes, source: Source) -> anyhow::Result<()> {
     }
     let hello = connection::Hello { client: id, token };
     let mut retry = Retry::new(Duration::from_secs(args.timeout));
-    let mut link = reach(&args.addr, &hello, &mut retry).await?;
+    let trust = args.trust.trust()?;
+    let mut link = reach(&args.addr, trust.as_ref(), &hello, &mut retry).await?;
     let counted = if source.is_stdin && !args.resume { Counted::After(link.last_seq) } else { Counted::FromStart };
     let mut report = Report::new(id);
     let progress = Progress::start(source.len);
@@ -148,7 +153,7 @@ async fn send(args: Args, token: Bytes, source: Source) -> anyhow::Result<()> {
         if link.made_progress {
             retry.begin_anew();
         }
-        link = match reach(&args.addr, &hello, &mut retry).await {
+        link = match reach(&args.addr, trust.as_ref(), &hello, &mut retry).await {
             Ok(link) => link,
             Err(error) => break Err(error),
         };
@@ -179,9 +184,14 @@ fn check_whole(counted: Counted, before: u64, report: &Report) -> anyhow::Result
 }
 
 /// Connects, however often it takes.
-async fn reach(addr: &str, hello: &connection::Hello, retry: &mut Retry) -> anyhow::Result<Link> {
+async fn reach(
+    addr: &str,
+    trust: Option<&Trust>,
+    hello: &connection::Hello,
+    retry: &mut Retry,
+) -> anyhow::Result<Link> {
     loop {
-        let why = match Link::open(addr, hello).await {
+        let why = match Link::open(addr, trust, hello).await {
             Ok(link) => return Ok(link),
             Err(connection::OpenError::Final(error)) => return Err(error),
             Err(connection::OpenError::Again(why)) => why,

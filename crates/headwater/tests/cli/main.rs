@@ -11,3 +11,4 @@ mod pub_sub;
 mod send;
 mod settings;
 mod start_and_stop;
+mod tls;

@@ -92,6 +92,18 @@ fn garbage_behind_a_good_beginning_is_refused_and_harms_nobody() {
 }
 
 #[test]
+fn a_last_word_in_the_middle_of_a_handshake_ends_it() {
+    let place = Place::new();
+    // An alert: a warning (1), "close_notify" (0); more comes behind it.
+    let alert = [0x15, 3, 3, 0, 2, 1, 0];
+    let hello = client_hello([3, 3]);
+    answer_to(&place, &[&[0x16, 3, 1, 0, 0], &alert[..], &hello].concat());
+    answer_to(&place, &[&hello[..], &alert, &[0x16; 100]].concat());
+    place.wait_until_empty();
+    assert_eq!(place.counts.handshakes_failed(), 2);
+}
+
+#[test]
 fn garbage_in_an_open_connection_ends_it_with_an_alert() {
     let place = Place::new();
     let mut client = place.client();
