@@ -19,7 +19,7 @@ const FULL_WAIT: Duration = Duration::from_millis(50);
 pub(crate) struct Admission {
     limits: Limits,
     access: Access,
-    rates: Rates,
+    rates: Rates<Principal>,
     pace: Pace,
     waiting: Arc<Waiting>,
 }

@@ -8,7 +8,7 @@ use headwater_event::{Bus, Clock, Filter, Health, Position, Principal, Refusal, 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::access::Access;
+use crate::access::{Access, look_after};
 use crate::admission::{Admission, Room};
 use crate::encode::Sink;
 use crate::gate::Gate;
@@ -120,6 +120,14 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// As [`Hub::recheck`].
+    pub(crate) async fn recheck(&self) -> usize {
+        let mut ended = 0;
+        self.wheel.visit(|outlet| ended += usize::from(outlet.recheck())).await;
+        // Those whose login no longer holds go also when they watch nothing.
+        ended + self.presence.dismiss_all(|who| !self.admission.access().stands(who))
+    }
+
     /// Tells the shards that a ring has grown.
     pub(crate) fn call(&self, ring: &Arc<Ring>) {
         for (number, shard) in self.shards.iter().enumerate() {
@@ -173,6 +181,9 @@ impl Hub {
         tasks.push(tokio::spawn(Live::new(Arc::clone(&core)).run()));
         tasks.push(tokio::spawn(Wheel::run(Arc::clone(&core))));
         tasks.push(tokio::spawn(Pulse::run(Arc::clone(&core))));
+        if let Some(keeper) = core.admission.access().keeper() {
+            tasks.push(tokio::spawn(look_after(Arc::clone(&core), Arc::clone(keeper))));
+        }
         Arc::new(Self { core, tasks })
     }
 
@@ -278,9 +289,7 @@ impl Hub {
     /// Rights have changed: asks again for every watch, and ends the connections of those who lost one. Whoever begins to
     /// watch meanwhile is asked by the new rule. Gives how many were ended.
     pub async fn recheck(&self) -> usize {
-        let mut ended = 0;
-        self.core.wheel.visit(|outlet| ended += usize::from(outlet.recheck())).await;
-        ended
+        self.core.recheck().await
     }
 
     /// Where the log stands.

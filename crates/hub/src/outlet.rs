@@ -332,7 +332,7 @@ impl Outlet {
         Poll::Pending
     }
 
-    /// Asks again whether every watch is allowed; ends the connection when one isn't. Gives whether it did.
+    /// Asks again whether the login holds and every watch is allowed; ends the connection when one isn't. Gives whether it did.
     pub(crate) fn recheck(&self) -> bool {
         let filters: Vec<_> = {
             let state = self.lock();
@@ -343,7 +343,8 @@ impl Outlet {
                 .collect()
         };
         let access = self.core.admission.access();
-        let is_revoked = filters.iter().any(|filter| access.may_watch(&self.who, filter).is_err());
+        let is_revoked =
+            !access.stands(&self.who) || filters.iter().any(|filter| access.may_watch(&self.who, filter).is_err());
         if is_revoked {
             self.close_as(Closed::NotAllowed);
         }

@@ -2,13 +2,30 @@
 //!
 //! Clients' events can't come in here: only reserved topics are taken, and [`publish`](crate::Hub::publish) refuses those.
 
+use std::sync::Arc;
+
 use headwater_event::{
     BusError, Filter, GroupName, GroupOptions, Later, Member, Principal, Publication, Receipts, Refusal, StickyPage,
     Topic,
 };
 
-use crate::hub::Hub;
+use crate::hub::{Core, Hub};
 use crate::publish::{Appending, refusal_of};
+
+impl Core {
+    /// As [`Hub::note`].
+    pub(crate) fn note(
+        self: &Arc<Self>,
+        batch: Vec<Publication>,
+    ) -> Result<Later<'static, Result<Receipts, Refusal>>, Refusal> {
+        let mut pass = self.admission.admit_own(batch)?;
+        let now = self.clock.now();
+        for publication in pass.publications() {
+            publication.event.at = now;
+        }
+        Ok(Box::pin(Appending::new(self.gate.append(pass), self)))
+    }
+}
 
 impl Hub {
     /// Keeps what a part of Headwater itself has to remember, all or none; durable when the future gives `Ok`. The order in
@@ -17,13 +34,7 @@ impl Hub {
     /// # Errors
     /// At once: `NotAllowed` for a topic that isn't [reserved](crate::RESERVED_PREFIXES). Later: `Unavailable`.
     pub fn note(&self, batch: Vec<Publication>) -> Result<Later<'static, Result<Receipts, Refusal>>, Refusal> {
-        let core = self.core();
-        let mut pass = core.admission.admit_own(batch)?;
-        let now = core.clock.now();
-        for publication in pass.publications() {
-            publication.event.at = now;
-        }
-        Ok(Box::pin(Appending::new(core.gate.append(pass), core)))
+        self.core().note(batch)
     }
 
     /// A client's events together with a note that must be durable with them, all or none: the note stands last.

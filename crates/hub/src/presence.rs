@@ -247,6 +247,17 @@ impl Presence {
         Present { presence: Arc::clone(self), id }
     }
 
+    /// Tells all of those to go of whom this is true; gives how many there were. One who comes meanwhile may be missed.
+    pub(crate) fn dismiss_all(&self, is_meant: impl Fn(&Principal) -> bool) -> usize {
+        let (mut told, mut next) = (0, Some(0));
+        while let Some(from) = next {
+            let page = self.page(Search::default(), from, LOOKED_AT_MAX);
+            told += page.found.iter().filter(|one| is_meant(&one.who) && one.dismiss()).count();
+            next = page.next;
+        }
+        told
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

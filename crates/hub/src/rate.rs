@@ -1,27 +1,32 @@
-//! How fast each principal may publish: a token bucket for each, in a table of bounded size.
+//! How fast each may do something: a token bucket for each, in a table of bounded size. Principals are limited in what they
+//! publish, addresses and names in how often they may be wrong at the door.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use headwater_event::{Principal, Refusal};
+use headwater_event::Refusal;
 
-/// How many principals are told apart. A bucket is about 100 bytes, so the table stays below 8 MiB. When it is full,
+/// How many are told apart. A bucket is about 100 bytes, so the table stays below 8 MiB. When it is full,
 /// those who have been quiet long enough to have a full bucket are forgotten, which changes nothing for them; if there
 /// are none, newcomers share one bucket.
 pub(crate) const RATED_PRINCIPALS_MAX: usize = 65_536;
 
+/// How often a full table is looked through for those who can be forgotten, at the most: it takes a millisecond.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
 /// The buckets.
-pub(crate) struct Rates {
+pub(crate) struct Rates<K> {
     per_s: f64,
     burst: f64,
-    buckets: Mutex<Buckets>,
+    buckets: Mutex<Buckets<K>>,
 }
 
-#[derive(Default)]
-struct Buckets {
-    own: HashMap<Principal, Bucket>,
+struct Buckets<K> {
+    own: HashMap<K, Bucket>,
     shared: Option<Bucket>,
+    swept: Option<Instant>,
 }
 
 #[derive(Clone, Copy)]
@@ -30,20 +35,21 @@ struct Bucket {
     filled: Instant,
 }
 
-impl Rates {
+impl<K: Clone + Eq + Hash> Rates<K> {
     /// `per_s` 0 sets no limit; `burst` 0 is one second's worth.
-    pub(crate) fn new(per_s: u32, burst: u32) -> Self {
-        let burst = if burst == 0 { per_s } else { burst };
-        Self { per_s: f64::from(per_s), burst: f64::from(burst), buckets: Mutex::default() }
+    pub(crate) fn new(per_s: impl Into<f64>, burst: u32) -> Self {
+        let per_s = per_s.into();
+        let burst = if burst == 0 { per_s } else { f64::from(burst) };
+        Self { per_s, burst, buckets: Mutex::new(Buckets { own: HashMap::new(), shared: None, swept: None }) }
     }
 
     /// Whether one event could be taken now.
-    pub(crate) fn check(&self, who: &Principal) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, who: &K) -> Result<(), Refusal> {
         self.with_bucket(who, |bucket| self.missing(bucket, 1.0))
     }
 
     /// Takes the tokens of so many events, all or none.
-    pub(crate) fn take(&self, who: &Principal, events: usize) -> Result<(), Refusal> {
+    pub(crate) fn take(&self, who: &K, events: usize) -> Result<(), Refusal> {
         // A batch larger than the burst empties the bucket and goes into debt: it passes when the bucket is full, and
         // the debt is waited off before the next one. Otherwise it could never pass.
         let wanted = events as f64;
@@ -54,6 +60,15 @@ impl Rates {
         })
     }
 
+    /// Gives back the tokens of what turned out not to count.
+    pub(crate) fn give(&self, who: &K, events: usize) {
+        let given = self.with_bucket(who, |bucket| {
+            bucket.tokens = (bucket.tokens + events as f64).min(self.burst);
+            Ok(())
+        });
+        debug_assert!(given.is_ok());
+    }
+
     fn missing(&self, bucket: &Bucket, wanted: f64) -> Result<(), Refusal> {
         if bucket.tokens >= wanted {
             return Ok(());
@@ -61,11 +76,7 @@ impl Rates {
         Err(Refusal::TooFast { wait: Duration::from_secs_f64(((wanted - bucket.tokens) / self.per_s).max(0.001)) })
     }
 
-    fn with_bucket(
-        &self,
-        who: &Principal,
-        act: impl FnOnce(&mut Bucket) -> Result<(), Refusal>,
-    ) -> Result<(), Refusal> {
+    fn with_bucket(&self, who: &K, act: impl FnOnce(&mut Bucket) -> Result<(), Refusal>) -> Result<(), Refusal> {
         if self.per_s == 0.0 {
             return Ok(());
         }
@@ -73,7 +84,9 @@ impl Rates {
         let mut buckets = self.lock();
         let fresh = Bucket { tokens: self.burst, filled: now };
         let full = buckets.own.len() >= RATED_PRINCIPALS_MAX && !buckets.own.contains_key(who);
-        if full {
+        let is_sweep_due = buckets.swept.is_none_or(|swept| now.duration_since(swept) >= SWEEP_EVERY);
+        if full && is_sweep_due {
+            buckets.swept = Some(now);
             buckets.own.retain(|_, bucket| self.refill(bucket, now) < self.burst);
         }
         let bucket = if full && buckets.own.len() >= RATED_PRINCIPALS_MAX {
@@ -92,7 +105,7 @@ impl Rates {
         bucket.tokens
     }
 
-    fn lock(&self) -> MutexGuard<'_, Buckets> {
+    fn lock(&self) -> MutexGuard<'_, Buckets<K>> {
         // Nothing in here panics half-way, so a poisoned table is a good one.
         self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -100,11 +113,13 @@ impl Rates {
 
 #[cfg(test)]
 mod tests {
+    use headwater_event::Principal;
+
     use super::*;
 
     #[test]
     fn a_burst_passes_and_then_the_rate_counts() {
-        let rates = Rates::new(1, 3);
+        let rates = Rates::new(1_u32, 3);
         let who = Principal::anonymous();
         assert!(rates.take(&who, 3).is_ok());
         let Err(Refusal::TooFast { wait }) = rates.take(&who, 1) else { panic!("the bucket was empty") };
@@ -114,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_batch_beyond_the_burst_passes_once_and_is_waited_off() {
-        let rates = Rates::new(10, 10);
+        let rates = Rates::new(10_u32, 10);
         let who = Principal::anonymous();
         assert!(rates.take(&who, 30).is_ok());
         let Err(Refusal::TooFast { wait }) = rates.take(&who, 1) else { panic!("the bucket was in debt") };
@@ -123,7 +138,7 @@ mod tests {
 
     #[test]
     fn no_rate_means_no_limit() {
-        let rates = Rates::new(0, 0);
+        let rates = Rates::new(0_u32, 0);
         assert!(rates.take(&Principal::anonymous(), usize::MAX).is_ok());
     }
 }

@@ -9,17 +9,44 @@
 //! sent again or dealt out in a group, is matched by its F first, so its topic is allowed, by construction. Only a change of
 //! rules can part the two, and after one every watch is asked about again.
 
+mod attempts;
+mod audit;
 mod credentials;
+mod index;
+mod keeper;
+mod keys;
 mod login;
+#[cfg(test)]
+mod oracle_tests;
+mod password;
+mod pattern;
+mod policy;
+mod recent;
+mod roles;
 mod secret;
+mod token;
+mod users;
+mod verifiers;
 
 use std::fmt;
 use std::sync::Arc;
 
-use headwater_event::{Filter, Principal, Refusal, Topic};
+use headwater_event::{Clock, Filter, Principal, Refusal, Topic};
 
+use audit::Happened;
+pub(crate) use keeper::Keeper;
+pub(crate) use login::look_after;
+
+pub use audit::{AUDIT_ADMIN, AUDIT_LOGIN, AUDIT_REFUSED};
 pub use credentials::{BEARER, Credentials, Proof};
+pub use keys::{KEYS_MAX, Keys, KeysError};
+pub use password::{PASSWORD_LEN_MAX, PASSWORD_LEN_MIN, PasswordError, PasswordHash};
+pub use pattern::{For, Pattern, PatternError};
+pub use policy::{Openness, Policy};
+pub use roles::{ADMIN, ANONYMOUS, PATTERNS_MAX, ROLES_MAX, Role, Rules, TooManyRules};
 pub use secret::Secret;
+pub use token::{LEEWAY_MAX, TOKEN_LEN_MAX, TokenRules, Tokens};
+pub use users::{NAME_LEN_MAX, User, UserError, Users, check_name};
 
 /// Topics that belong to the hub itself (`$SYS/...`, `$share/...`): no client publishes to them or watches them, but for
 /// those below [`WATCHABLE_PREFIXES`].
@@ -39,10 +66,18 @@ pub enum Ask<'a> {
     Watch(&'a Filter),
 }
 
-/// The rule in force. The reserved prefixes come before it and no rule opens them.
+/// What decides. The reserved prefixes come before it and no rule opens them.
 #[derive(Clone)]
 pub struct Access {
-    rule: Arc<Rule>,
+    judge: Judge,
+}
+
+#[derive(Clone)]
+enum Judge {
+    /// A function, and no users.
+    Function(Arc<Rule>),
+    /// Rules, users and tokens.
+    Keeper(Arc<Keeper>),
 }
 
 /// Called on the hot path, so it must answer from memory.
@@ -73,7 +108,62 @@ impl Access {
     /// [`recheck`](crate::Hub::recheck), so its answers may change.
     #[must_use]
     pub fn by(rule: impl Fn(&Principal, Ask<'_>) -> bool + Send + Sync + 'static) -> Self {
-        Self { rule: Arc::new(rule) }
+        Self { judge: Judge::Function(Arc::new(rule)) }
+    }
+
+    /// What these rules allow to these users. A clone of this can [replace](Self::replace) them while the hub runs.
+    #[must_use]
+    pub fn keeping(policy: Policy, clock: Clock) -> Self {
+        Self { judge: Judge::Keeper(Arc::new(Keeper::new(policy, clock))) }
+    }
+
+    /// Puts something else in force, as a whole, from now on. Call [`recheck`](crate::Hub::recheck) afterwards: it ends what
+    /// is no longer allowed (the hub itself does so too, within a second).
+    pub fn replace(&self, policy: Policy) {
+        match &self.judge {
+            Judge::Keeper(keeper) => keeper.replace(policy),
+            Judge::Function(_) => tracing::error!("access is decided by a function here: it can't be replaced"),
+        }
+    }
+
+    /// Whether a login still holds: the user was not removed, disabled or given another password, the token hasn't expired.
+    /// Without that, nothing is allowed any more.
+    #[must_use]
+    pub fn stands(&self, who: &Principal) -> bool {
+        self.keeper().is_none_or(|keeper| keeper.stands(who))
+    }
+
+    /// Whether somebody holds a role now.
+    #[must_use]
+    pub fn holds(&self, who: &Principal, role: &str) -> bool {
+        self.keeper().is_some_and(|keeper| keeper.holds(who, role))
+    }
+
+    /// Whether somebody may change the hub: they hold the role [`ADMIN`], or this is a machine to try the hub out.
+    #[must_use]
+    pub fn may_administer(&self, who: &Principal) -> bool {
+        self.keeper().is_some_and(|keeper| keeper.may_administer(who))
+    }
+
+    pub(crate) const fn keeper(&self) -> Option<&Arc<Keeper>> {
+        match &self.judge {
+            Judge::Keeper(keeper) => Some(keeper),
+            Judge::Function(_) => None,
+        }
+    }
+
+    fn allows(&self, who: &Principal, ask: Ask<'_>) -> bool {
+        match &self.judge {
+            Judge::Function(rule) => rule(who, ask),
+            Judge::Keeper(keeper) => keeper.allows(who, ask),
+        }
+    }
+
+    fn refused(&self, who: &Principal, what: &'static str, topic: &str) -> Refusal {
+        if let Some(keeper) = self.keeper() {
+            keeper.audit.tell(Happened::NotAllowed { user: who.name(), what, topic });
+        }
+        Refusal::NotAllowed
     }
 
     /// Whether this principal may publish to this topic.
@@ -81,8 +171,8 @@ impl Access {
     /// # Errors
     /// `NotAllowed`.
     pub fn may_publish(&self, who: &Principal, topic: &Topic) -> Result<(), Refusal> {
-        if is_reserved(topic.as_str()) || !(self.rule)(who, Ask::Publish(topic)) {
-            return Err(Refusal::NotAllowed);
+        if is_reserved(topic.as_str()) || !self.allows(who, Ask::Publish(topic)) {
+            return Err(self.refused(who, "publish", topic.as_str()));
         }
         Ok(())
     }
@@ -92,8 +182,8 @@ impl Access {
     /// A wildcard in the first level never matches a topic that starts with `$` (MQTT 5.0 section 4.7.2), so looking at
     /// the filter's own beginning is enough.
     pub(crate) fn may_watch(&self, who: &Principal, filter: &Filter) -> Result<Allowed, Refusal> {
-        if is_closed_to_watchers(filter.as_str()) || !(self.rule)(who, Ask::Watch(filter)) {
-            return Err(Refusal::NotAllowed);
+        if is_closed_to_watchers(filter.as_str()) || !self.allows(who, Ask::Watch(filter)) {
+            return Err(self.refused(who, "watch", filter.as_str()));
         }
         Ok(Allowed { filter: filter.clone() })
     }

@@ -6,6 +6,7 @@
 mod bus;
 mod support;
 
+mod access;
 mod acknowledged;
 mod beats;
 mod bounded;

@@ -11,13 +11,14 @@ use headwater_hub::*;
 /// A hub over a real log in a folder of its own, which lives as long as this.
 pub struct House {
     pub hub: Arc<Hub>,
+    pub log: Arc<EventLog>,
     _folder: tempfile::TempDir,
 }
 
 pub fn house(settings: Settings) -> House {
     let folder = tempfile::tempdir().unwrap();
-    let log = EventLog::open(OpenOptions::new(folder.path())).unwrap();
-    House { hub: Hub::start(Arc::new(log), settings), _folder: folder }
+    let log = Arc::new(EventLog::open(OpenOptions::new(folder.path())).unwrap());
+    House { hub: Hub::start(log.clone(), settings), log, _folder: folder }
 }
 
 /// A hub whose rings keep so few bytes.
@@ -54,6 +55,15 @@ pub fn sticky(at: &str, payload: &str) -> Publication {
 
 pub async fn publish(hub: &Hub, batch: Vec<Publication>) -> Receipts {
     hub.publish(&Principal::anonymous(), batch).unwrap().await.unwrap()
+}
+
+/// The payloads that the log has of a topic, past the hub and its rules.
+pub async fn recorded(log: &EventLog, about: &str) -> Vec<String> {
+    let (mut tail, mut found) = (log.tail(log.oldest()).unwrap(), Vec::new());
+    while let Some(batch) = tail.next_now(&|topic| topic == about).await.unwrap() {
+        found.extend(batch.events.iter().map(|recorded| String::from_utf8_lossy(&recorded.event.payload).into_owned()));
+    }
+    found
 }
 
 /// One frame a line: `event 3 a/b payload`, `state 3 a/b payload`, `states 7:3`, `gap 7:3 7:9`, `beat`.
@@ -203,7 +213,12 @@ impl Sink for Socket {
 
 /// An outlet over a socket, driven by a task.
 pub fn connect(hub: &Arc<Hub>, socket: &Socket) -> (Arc<Outlet>, tokio::task::JoinHandle<Closed>) {
-    let outlet = hub.outlet(anyone(), Box::new(socket.clone()), OutletSettings::default());
+    connect_as(hub, socket, &anyone())
+}
+
+/// As `connect`, by somebody.
+pub fn connect_as(hub: &Arc<Hub>, socket: &Socket, who: &Principal) -> (Arc<Outlet>, tokio::task::JoinHandle<Closed>) {
+    let outlet = hub.outlet(who.clone(), Box::new(socket.clone()), OutletSettings::default());
     let task = drive(&outlet, socket);
     (outlet, task)
 }
