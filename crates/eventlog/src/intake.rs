@@ -6,13 +6,10 @@ use bytes::BytesMut;
 use headwater_event::{BusError, Epoch, EventId, ProducerId, Publication, Receipts, Seq, Time};
 use tokio::sync::oneshot;
 
+use crate::chunks::{CHUNK_LEN, Chunks};
 use crate::ids::Ids;
 use crate::numbers::{Numbers, Taken};
 use crate::record::{self, BATCH_LEN_MAX, EVENT_LEN_MAX, Fields, Kind, MARK_LEN};
-
-/// How large the allocations are from which batches are cut. Many batches share one, so that a small batch allocates
-/// nothing, and at the most this much is kept alive by one event that somebody holds.
-const CHUNK_LEN: usize = 1 << 20;
 
 /// Where a batch is closed and a next one begun: what is written with one call, and held in memory at the most before the
 /// first of it is durable (unless one append alone brings more).
@@ -41,6 +38,7 @@ pub(crate) struct Forming {
 pub(crate) struct Intake {
     epoch: Epoch,
     chunk: BytesMut,
+    chunks: Chunks,
     forming: Forming,
     /// Batches that are full, oldest first; they go before the forming one.
     full: VecDeque<Forming>,
@@ -73,6 +71,7 @@ impl Intake {
         Self {
             epoch,
             chunk: BytesMut::new(),
+            chunks: Chunks::default(),
             forming: Forming { offset: end, before: last, ..Forming::default() },
             full: VecDeque::new(),
             last,
@@ -120,15 +119,25 @@ impl Intake {
         let first = self.last + 1;
         let mut receipts = Receipts { epoch: self.epoch, first, len: batch.len(), duplicates: Vec::new() };
         let (mut needs, mut has_sticky) = (0, false);
+        // How many of the next events have numbers that were taken together with the one before them.
+        let mut taken_before = 0;
         for (at, publication) in batch.iter().enumerate() {
             let seq = self.last + 1;
             let original = match &publication.event.id {
+                EventId::Numbered { .. } if taken_before > 0 => {
+                    taken_before -= 1;
+                    None
+                }
                 EventId::Numbered { producer, number } => match self.numbers.take(*producer, *number, seq) {
                     Taken::Known(original) => Some(original),
                     Taken::Expected(expected) => return Err((BusError::OutOfOrder { expected }, taken)),
                     Taken::New { before } => {
                         if taken.last().is_none_or(|(last, _)| last != producer) {
                             taken.push((*producer, before));
+                        }
+                        taken_before = following(&batch[at + 1..], *producer, *number);
+                        if taken_before > 0 {
+                            self.numbers.take_more(producer, taken_before);
                         }
                         None
                     }
@@ -301,9 +310,9 @@ impl Intake {
             self.full.push_back(full);
         }
         if self.chunk.capacity() - self.chunk.len() < len {
-            let mut chunk = BytesMut::with_capacity(CHUNK_LEN.max(2 * self.chunk.len() + len));
+            let mut chunk = self.chunks.take(CHUNK_LEN.max(2 * self.chunk.len() + len));
             chunk.extend_from_slice(&self.chunk);
-            self.chunk = chunk;
+            self.chunks.give(std::mem::replace(&mut self.chunk, chunk));
         }
         Ok(())
     }
@@ -316,6 +325,23 @@ impl Intake {
             self.numbers.take_back(producer, highest);
         }
     }
+}
+
+/// How many events at the front go on with a producer's numbers.
+fn following(batch: &[Publication], producer: ProducerId, mut last: u64) -> u64 {
+    let mut count = 0;
+    for publication in batch {
+        match &publication.event.id {
+            EventId::Numbered { producer: same, number }
+                if *same == producer && last.checked_add(1) == Some(*number) =>
+            {
+                last = *number;
+                count += 1;
+            }
+            _ => break,
+        }
+    }
+    count
 }
 
 /// What an append changes before it's known to be good.

@@ -7,6 +7,7 @@
 mod ahead;
 mod beside;
 mod checkpoint;
+mod chunks;
 mod commit;
 mod core;
 mod derived;

@@ -65,6 +65,16 @@ impl Numbers {
         Taken::New { before }
     }
 
+    /// Takes so many more numbers of a producer, whose highest one has just been taken for the event before theirs.
+    pub(crate) fn take_more(&mut self, producer: &ProducerId, more: u64) {
+        if let Some(highest) = self.highest.get_mut(producer) {
+            *highest += more;
+        }
+        if let Some(run) = self.runs.get_mut(producer).and_then(VecDeque::back_mut) {
+            run.len += more;
+        }
+    }
+
     /// Uses a number up without an event.
     pub(crate) fn use_up(&mut self, producer: ProducerId, number: u64) -> Taken {
         let highest = self.highest.entry(producer).or_insert(0);
@@ -186,6 +196,18 @@ mod tests {
         assert_eq!(numbers.take(ANNA, 2, 99), Taken::Known(17));
         assert_eq!(numbers.take(ANNA, 3, 99), Taken::Known(PLACE_FORGOTTEN));
         assert_eq!(numbers.take(ANNA, 4, 99), Taken::Known(18));
+    }
+
+    #[test]
+    fn numbers_taken_together_are_as_if_taken_one_by_one() {
+        let mut numbers = Numbers::default();
+        assert_eq!(numbers.take(ANNA, 1, 10), Taken::New { before: 0 });
+        numbers.take_more(&ANNA, 3);
+        assert_eq!(numbers.highest(&ANNA), 4);
+        assert_eq!(numbers.take(ANNA, 6, 14), Taken::Expected(5));
+        assert_eq!(numbers.take(ANNA, 4, 99), Taken::Known(13));
+        assert_eq!(numbers.take(ANNA, 5, 14), Taken::New { before: 4 });
+        assert_eq!(numbers.runs(), [(ANNA, Run { number: 1, seq: 10, len: 5 })]);
     }
 
     #[test]

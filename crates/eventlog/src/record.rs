@@ -1,6 +1,6 @@
 //! One record of the log: how it's written, and how it's read without trusting a byte. See `docs/file-format.md`.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use headwater_event::{Epoch, Event, EventId, Headers, Position, ProducerId, Recorded, Seq, Text, Time, Topic};
 
 use crate::header::{Identity, number};
@@ -68,20 +68,22 @@ pub(crate) struct Fields<'a> {
     pub payload: &'a [u8],
 }
 
+/// The length of a numbered id in a record.
+const NUMBERED_LEN: usize = 24;
+
 /// The length of an id in a record.
-fn id_len(id: Option<&EventId>) -> usize {
+fn id_len(id: &EventId) -> usize {
     match id {
-        None => 0,
-        Some(EventId::Uuid(_)) => 16,
-        Some(EventId::Numbered { .. }) => 24,
-        Some(EventId::Text(text)) => text.as_bytes().len(),
+        EventId::Uuid(_) => 16,
+        EventId::Numbered { .. } => NUMBERED_LEN,
+        EventId::Text(text) => text.as_bytes().len(),
     }
 }
 
 /// The length of the record of an event.
 pub(crate) fn event_len(event: &Event) -> usize {
     FIXED_LEN
-        + id_len(Some(&event.id))
+        + id_len(&event.id)
         + event.topic.text().as_bytes().len()
         + event.headers.as_stored().len()
         + event.payload.len()
@@ -90,34 +92,43 @@ pub(crate) fn event_len(event: &Event) -> usize {
 /// Appends one record.
 pub(crate) fn put(out: &mut BytesMut, epoch: Epoch, fields: &Fields<'_>) {
     let start = out.len();
-    let (id_kind, id_len) = match fields.id {
-        None => (0, 0),
-        Some(id @ EventId::Uuid(_)) => (1, id_len(Some(id))),
-        Some(id @ EventId::Numbered { .. }) => (2, id_len(Some(id))),
-        Some(id @ EventId::Text(_)) => (3, id_len(Some(id))),
-    };
-    out.put_u64(0);
-    out.put_u64(fields.seq);
-    out.put_u64(fields.at.as_micros());
-    out.put_u8(fields.kind as u8);
-    out.put_u8(u8::from(fields.sticky) * STICKY);
-    out.put_u8(id_kind);
+    // Gathered here and copied once: a dozen small appends, each with its own look at the buffer, took a third of the time.
+    let mut head = [0; FIXED_LEN + NUMBERED_LEN];
+    head[8..16].copy_from_slice(&fields.seq.to_be_bytes());
+    head[16..24].copy_from_slice(&fields.at.as_micros().to_be_bytes());
+    head[24] = fields.kind as u8;
+    head[25] = u8::from(fields.sticky) * STICKY;
     // These three fit: ids, topics and headers are bounded by their types (255, 1,024 and 16,384 bytes).
-    out.put_u8(u8::try_from(id_len).unwrap_or(u8::MAX));
-    out.put_u16(u16::try_from(fields.topic.len()).unwrap_or(u16::MAX));
-    out.put_u16(u16::try_from(fields.headers.len()).unwrap_or(u16::MAX));
-    match fields.id {
-        None => {}
-        Some(EventId::Uuid(uuid)) => out.put_slice(uuid.as_bytes()),
-        Some(EventId::Numbered { producer, number }) => {
-            out.put_slice(producer.as_bytes());
-            out.put_u64(*number);
+    head[27] = u8::try_from(fields.id.map_or(0, id_len)).unwrap_or(u8::MAX);
+    head[28..30].copy_from_slice(&u16::try_from(fields.topic.len()).unwrap_or(u16::MAX).to_be_bytes());
+    head[30..32].copy_from_slice(&u16::try_from(fields.headers.len()).unwrap_or(u16::MAX).to_be_bytes());
+    let (head_len, text) = match fields.id {
+        None => (FIXED_LEN, None),
+        Some(EventId::Uuid(uuid)) => {
+            head[26] = 1;
+            head[FIXED_LEN..][..16].copy_from_slice(uuid.as_bytes());
+            (FIXED_LEN + 16, None)
         }
-        Some(EventId::Text(text)) => out.put_slice(text.as_bytes()),
+        Some(EventId::Numbered { producer, number }) => {
+            head[26] = 2;
+            head[FIXED_LEN..][..16].copy_from_slice(producer.as_bytes());
+            head[FIXED_LEN + 16..].copy_from_slice(&number.to_be_bytes());
+            (FIXED_LEN + NUMBERED_LEN, None)
+        }
+        Some(EventId::Text(text)) => {
+            head[26] = 3;
+            (FIXED_LEN, Some(text))
+        }
+    };
+    out.extend_from_slice(&head[..head_len]);
+    if let Some(text) = text {
+        out.extend_from_slice(text.as_bytes());
     }
-    out.put_slice(fields.topic);
-    out.put_slice(fields.headers);
-    out.put_slice(fields.payload);
+    out.extend_from_slice(fields.topic);
+    if !fields.headers.is_empty() {
+        out.extend_from_slice(fields.headers);
+    }
+    out.extend_from_slice(fields.payload);
     close(&mut out[start..], epoch);
 }
 

@@ -105,7 +105,7 @@ impl Admission {
                 self.access.may_publish(who, &event.topic)?;
                 checked = Some(&event.topic);
             }
-            bytes += event.payload.len() + event.topic.as_str().len() + event.headers.as_stored().len();
+            bytes += event.payload.len() + event.topic.text().as_bytes().len() + event.headers.as_stored().len();
         }
         // The room before the rate: a client that is refused because others fill the log has not used up its own rate.
         let permit = self.enter(batch.len(), bytes)?;
