@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::frame_client::FrameClient;
 use crate::http_client::{HttpClient, WebSocket};
 use crate::load;
+use crate::mqtt_client::{Hello, MqttClient, Packet};
 use crate::power;
 use crate::program::Place;
 
@@ -27,6 +28,14 @@ fn durable_before_ack_no_edge_answers_before_the_sync_has_returned() {
     let begun = Instant::now();
     assert_eq!(http.post("a/b", "k1", "by HTTP").unwrap().status, 200);
     assert!(begun.elapsed() >= SYNC, "a POST was answered after {:?}", begun.elapsed());
+
+    let mut mqtt = MqttClient::connect(hub.mqtt, Hello::new("c")).unwrap();
+    for (qos, answer) in [(1, 4), (2, 5)] {
+        let begun = Instant::now();
+        mqtt.publish("a/b", "by MQTT", qos, 7).unwrap();
+        assert_eq!(mqtt.next().unwrap(), Packet::Ack(answer, 7, 0));
+        assert!(begun.elapsed() >= SYNC, "a publication of QoS {qos} was acknowledged after {:?}", begun.elapsed());
+    }
 
     let begun = Instant::now();
     load::ws_publish(&mut ws, "a/b", "w1", "by WebSocket");

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::frame_client::{Answer, FrameClient};
 use crate::http_client::{HttpClient, WebSocket};
+use crate::mqtt_client::{Hello, MqttClient, Packet};
 use crate::program::Running;
 
 /// How many messages a frame client keeps in flight.
@@ -23,6 +24,8 @@ struct Sender {
     acked: u64,
     /// The highest number that was ever written to a socket.
     tried: u64,
+    /// MQTT at QoS 2: the number after `acked` was received (PUBREC), and has to be released.
+    is_received: bool,
 }
 
 /// The clients: they live through all kills, as real ones do.
@@ -30,13 +33,16 @@ pub struct Load {
     frames: Vec<Arc<Mutex<Sender>>>,
     http: Vec<Arc<Mutex<Sender>>>,
     ws: Vec<Arc<Mutex<Sender>>>,
+    /// MQTT at QoS 1, with event ids; and at QoS 2, with a session.
+    mqtt: Vec<Arc<Mutex<Sender>>>,
+    mqtt2: Vec<Arc<Mutex<Sender>>>,
     answered: Arc<AtomicU64>,
 }
 
 impl Load {
     pub fn new() -> Self {
         let some = |n| (0..n).map(|_| Arc::default()).collect();
-        Self { frames: some(4), http: some(4), ws: some(2), answered: Arc::default() }
+        Self { frames: some(4), http: some(4), ws: some(2), mqtt: some(2), mqtt2: some(2), answered: Arc::default() }
     }
 
     pub fn acknowledged(&self) -> u64 {
@@ -44,7 +50,7 @@ impl Load {
     }
 
     fn all(&self) -> impl Iterator<Item = (&'static str, usize, &Arc<Mutex<Sender>>)> {
-        [("frames", &self.frames), ("http", &self.http), ("ws", &self.ws)]
+        [("frames", &self.frames), ("http", &self.http), ("ws", &self.ws), ("mqtt", &self.mqtt), ("mqtt2", &self.mqtt2)]
             .into_iter()
             .flat_map(|(name, senders)| senders.iter().enumerate().map(move |(at, sender)| (name, at, sender)))
     }
@@ -60,10 +66,12 @@ impl Load {
         let mut threads: Vec<JoinHandle<()>> = Vec::new();
         for (name, at, sender) in self.all() {
             let (sender, answered) = (Arc::clone(sender), Arc::clone(&self.answered));
-            let (frames, http) = (hub.frames, hub.http);
+            let (frames, http, mqtt) = (hub.frames, hub.http, hub.mqtt);
             threads.push(std::thread::spawn(move || match name {
                 "frames" => send_frames(frames, at, &sender, &answered),
                 "http" => send_http(http, at, &sender, &answered),
+                "mqtt" => send_mqtt(mqtt, at, &sender, &answered),
+                "mqtt2" => send_mqtt2(mqtt, at, &sender, &answered),
                 _ => send_ws(http, at, &sender, &answered),
             }));
         }
@@ -172,6 +180,74 @@ fn send_ws(addr: SocketAddr, at: usize, sender: &Mutex<Sender>, answered: &Atomi
                 answered.fetch_add(1, Ordering::SeqCst);
             }
             Ok(frame) => panic!("{frame}"),
+            Err(_) => return,
+        }
+    }
+}
+
+/// QoS 1: what was not acknowledged is sent again under the same event id, many under way at once.
+fn send_mqtt(addr: SocketAddr, at: usize, sender: &Mutex<Sender>, answered: &AtomicU64) {
+    let Ok(mut client) = MqttClient::connect(addr, Hello::new(&format!("load-{at}"))) else { return };
+    let mut sender = sender.lock().unwrap();
+    let mut next = sender.acked + 1;
+    loop {
+        while next <= sender.acked + WINDOW {
+            sender.tried = sender.tried.max(next);
+            let name = format!("mqtt-{at}-{next}");
+            let id = (next % 60_000) as u16 + 1;
+            let topic = format!("load/mqtt/{at}");
+            let bytes = client.publication(&topic, &payload("mqtt", at, next), 1, id, false, Some(&name));
+            if client.write(&bytes).is_err() {
+                break;
+            }
+            next += 1;
+        }
+        match client.next() {
+            Ok(Packet::Ack(4, id, 0)) => {
+                assert_eq!(u64::from(id), (sender.acked + 1) % 60_000 + 1, "acknowledgements come in order");
+                sender.acked += 1;
+                answered.fetch_add(1, Ordering::SeqCst);
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(_) => return,
+        }
+    }
+}
+
+/// QoS 2 in a session: the protocol itself keeps a resent publication from being stored twice. One at a time, as whoever
+/// has several under way may not know in which order they became durable.
+fn send_mqtt2(addr: SocketAddr, at: usize, sender: &Mutex<Sender>, answered: &AtomicU64) {
+    let Ok(mut client) = MqttClient::connect(addr, Hello::kept(&format!("load2-{at}"))) else { return };
+    let mut sender = sender.lock().unwrap();
+    assert!(client.is_present || sender.acked == 0, "a session that acknowledged something is kept");
+    let id_of = |number: u64| (number % 60_000) as u16 + 1;
+    loop {
+        let number = sender.acked + 1;
+        if !sender.is_received {
+            let is_again = sender.tried == number;
+            sender.tried = number;
+            let topic = format!("load/mqtt2/{at}");
+            let bytes = client.publication(&topic, &payload("mqtt2", at, number), 2, id_of(number), is_again, None);
+            if client.write(&bytes).is_err() {
+                return;
+            }
+            match client.next() {
+                Ok(Packet::Ack(5, id, 0)) if id == id_of(number) => sender.is_received = true,
+                Ok(other) => panic!("{other:?}"),
+                Err(_) => return,
+            }
+        }
+        if client.ack(6, id_of(number)).is_err() {
+            return;
+        }
+        match client.next() {
+            // 0x92: it was released before, and only the answer was lost.
+            Ok(Packet::Ack(7, id, 0 | 0x92)) if id == id_of(number) => {
+                sender.is_received = false;
+                sender.acked = number;
+                answered.fetch_add(1, Ordering::SeqCst);
+            }
+            Ok(other) => panic!("{other:?}"),
             Err(_) => return,
         }
     }
