@@ -244,6 +244,16 @@ impl Outlet {
 
     /// Ends one watch; does nothing when it has ended already. A frame that was begun is still written.
     pub fn unwatch(&self, id: WatchId) {
+        self.end_watch(id);
+        Self::forget_under_way(&mut self.lock(), id);
+    }
+
+    /// The same for a watch that another one is to replace: what is under way for it stays so until [`Outlet::adopt`].
+    pub fn unwatch_for_another(&self, id: WatchId) {
+        self.end_watch(id);
+    }
+
+    fn end_watch(&self, id: WatchId) {
         let mut state = self.lock();
         if state.subscriptions.get(id.slot).is_some_and(|subscription| subscription.is(id))
             && let Some(subscription) = state.subscriptions.remove(id.slot)
@@ -255,7 +265,6 @@ impl Outlet {
                 state.is_due = true;
                 state.wake();
             }
-            Self::forget_under_way(&mut state, id);
             self.end(&subscription);
         }
     }

@@ -196,6 +196,13 @@ impl Outlet {
         window.ended.iter().find(|(ended, _)| *ended == id).map(|(_, standing)| standing.clone())
     }
 
+    /// What is under way for a watch that has ended belongs to the one that replaced it.
+    pub fn adopt(&self, ended: WatchId, by: WatchId) {
+        if let Some(window) = self.lock().window.as_mut() {
+            window.under_way.iter_mut().filter(|out| out.watch == Some(ended)).for_each(|out| out.watch = Some(by));
+        }
+    }
+
     /// Forgets what is under way for a watch that has ended.
     pub(crate) fn forget_under_way(state: &mut crate::outlet::State, watch: WatchId) {
         if let Some(window) = state.window.as_mut() {

@@ -31,7 +31,7 @@ async function until(what, holds) {
 
 async function hub() {
   const ready = join(folder, 'ready');
-  const child = start(['serve', '--data', join(folder, 'data'), '--http', '127.0.0.1:0', '--frames', '127.0.0.1:0', '--ready-file', ready]);
+  const child = start(['serve', '--data', join(folder, 'data'), '--http', '127.0.0.1:0', '--frames', '127.0.0.1:0', '--mqtt', 'off', '--ready-file', ready]);
   await until('the hub', () => existsSync(ready) || child.exitCode !== null);
   assert.equal(child.exitCode, null, 'the hub did not start');
   const addr = protocol => readFileSync(ready, 'utf8').match(new RegExp(`^listening ${protocol} (\\S+)`, 'm'))[1];

@@ -38,6 +38,8 @@ struct Beginning {
     wants_states: bool,
     /// The events begin elsewhere, or go on: only the states are wanted beside them.
     is_only_states: bool,
+    /// The watch that it replaces: what is under way for that one is taken over.
+    instead_of: Option<WatchId>,
     kind: Kind,
 }
 
@@ -103,6 +105,7 @@ impl Connection {
             again: Vec::new(),
             wants_states,
             is_only_states: false,
+            instead_of: None,
             kind,
         };
         match found {
@@ -136,12 +139,14 @@ impl Connection {
         }
         let Some(watch) = before.watch else { return };
         self.take_standings();
-        let standing = self.about.session.subscriptions[at].standing.clone();
-        self.outlet.unwatch(watch);
+        let Some(standing) = self.outlet.standing(watch) else { return };
+        self.outlet.unwatch_for_another(watch);
+        beginning.instead_of = Some(watch);
         if subscription.options.qos > Qos::AtMostOnce {
             beginning.from = From::After(Position { seq: standing.up_to, ..self.front.hub.head() });
-            beginning.again.clone_from(&standing.again);
-            subscription.standing = standing;
+            beginning.again = standing.again;
+            // What is under way now stays under way, and isn't sent again on this connection; on the next one it would be.
+            subscription.standing = self.about.session.subscriptions[at].standing.clone();
         }
     }
 
@@ -206,6 +211,7 @@ impl Connection {
                 again: if is_kept { standing.again } else { Vec::new() },
                 wants_states: false,
                 is_only_states: false,
+                instead_of: None,
                 kind: self.kind(options, id),
             };
             if standing.has_states {
@@ -308,6 +314,7 @@ impl Beginning {
             again: Vec::new(),
             wants_states: true,
             is_only_states: true,
+            instead_of: None,
             kind: self.kind.clone(),
         }
     }
@@ -369,6 +376,9 @@ async fn begin_watch(
         let begun = outlet.watch_after(asked, |_, _| answer.take().unwrap_or_default()).await;
         match begun {
             Ok(id) => {
+                if let Some(ended) = beginning.instead_of {
+                    outlet.adopt(ended, id);
+                }
                 tell_own_states(hub, outlet, beginning);
                 return Ok(id);
             }
