@@ -179,17 +179,13 @@ fn upgrade(connection: Connection, request: &httparse::Request<'_, '_>, leftover
 
 /// MQTT over WebSocket: the handshake here, the rest there.
 fn talk_mqtt(connection: Connection, request: &httparse::Request<'_, '_>, leftover: &[u8], front: &Front) -> Next {
-    let Connection { stream, peer, tls, stopping } = connection;
     let Some(mqtt) = front.mqtt.clone() else {
         let problem = Problem::new(StatusCode::NOT_FOUND, "not_found", "MQTT is switched off here".to_owned());
-        return Next::Farewell(stream, problem.last_words());
+        return Next::Farewell(connection.stream, problem.last_words());
     };
     match ws::upgrade::judge_for(request, &front.ws, crate::mqtt::SUBPROTOCOL) {
-        Ok(answer) => {
-            let origin = crate::mqtt::Origin::new(peer, tls.as_deref());
-            Next::Mqtt(Box::pin(crate::mqtt::serve_ws(stream, answer, leftover.to_vec(), mqtt, origin, stopping)))
-        }
-        Err(why) => Next::Farewell(stream, why.answer()),
+        Ok(answer) => Next::Mqtt(Box::pin(crate::mqtt::serve_ws(connection, answer, leftover.to_vec(), mqtt))),
+        Err(why) => Next::Farewell(connection.stream, why.answer()),
     }
 }
 

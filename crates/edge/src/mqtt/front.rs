@@ -11,7 +11,6 @@ use super::seats::Seats;
 use super::settings::MqttSettings;
 use super::shares::Shares;
 use super::wills::Wills;
-use crate::tls::TlsPeer;
 
 /// What all MQTT connections of a hub share, whatever they came over. Clones are the same.
 #[derive(Clone)]
@@ -105,12 +104,4 @@ pub struct Origin {
     pub peer: SocketAddr,
     /// The names in its certificate, where it showed one.
     pub names: Vec<Text>,
-}
-
-impl Origin {
-    /// From what the listener knows of a connection.
-    #[must_use]
-    pub fn new(peer: SocketAddr, tls: Option<&TlsPeer>) -> Self {
-        Self { peer, names: tls.map_or_else(Vec::new, |tls| tls.sans.clone()) }
-    }
 }

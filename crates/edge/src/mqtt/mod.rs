@@ -28,12 +28,13 @@ mod sys;
 mod wills;
 mod wire;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 
 use crate::accept::{self, Listener, Stopping};
+use crate::tls::TlsPeer;
 use crate::ws::socket::Socket;
 
 pub use front::{Counts, Front, Origin};
@@ -50,7 +51,7 @@ pub async fn serve(listener: Listener, front: Front, stopping: Stopping) -> usiz
         let front = front.clone();
         async move {
             let wire = Wire::bare(Socket(Arc::new(stream)));
-            talk(wire, front, Origin::new(peer, tls.as_deref()), stopping).await;
+            talk(wire, front, origin(peer, tls), stopping).await;
         }
     };
     listener.run(stopping, serve).await
@@ -68,20 +69,18 @@ pub async fn start(front: &Front, stopping: &Stopping) -> Result<(), headwater_e
 }
 
 /// Serves a connection whose WebSocket handshake is to be answered with `answer`; `leftover` came behind the request.
-pub(crate) async fn serve_ws(
-    mut stream: TcpStream,
-    answer: Vec<u8>,
-    leftover: Vec<u8>,
-    front: Front,
-    origin: Origin,
-    stopping: Stopping,
-) {
+pub(crate) async fn serve_ws(connection: accept::Connection, answer: Vec<u8>, leftover: Vec<u8>, front: Front) {
+    let accept::Connection { mut stream, peer, tls, stopping } = connection;
     let answered = tokio::time::timeout(front.settings.connect_timeout, stream.write_all(&answer)).await;
     if !matches!(answered, Ok(Ok(()))) {
         return;
     }
     let wire = Wire::framed(Socket(Arc::new(stream)), front.settings.packet_len_max, leftover);
-    talk(wire, front, origin, stopping).await;
+    talk(wire, front, origin(peer, tls), stopping).await;
+}
+
+fn origin(peer: SocketAddr, tls: Option<Arc<TlsPeer>>) -> Origin {
+    Origin { peer, names: tls.map(|known| known.sans.clone()).unwrap_or_default() }
 }
 
 /// One client, from its first byte to the moment when its session is saved.

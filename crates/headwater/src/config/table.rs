@@ -219,8 +219,8 @@ pub static KEYS: &[Key] = &[
         name: "mqtt.tls_addr",
         flag: None,
         kind: Kind::Address(|c| &mut c.tls.mqtt),
-        help: "Where it listens with TLS beside `addr`, which then speaks plain text; 8883 is usual. `off`: `addr` is the only \
-               one.",
+        help: "Where it listens with TLS beside `addr`, which then speaks plain text; 8883 is the usual port. `off`: `addr` is \
+               the only one.",
     },
     Key {
         name: "mqtt.connect_timeout",

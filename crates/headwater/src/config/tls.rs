@@ -98,8 +98,8 @@ impl Tls {
     fn beside(&self, spoken: Spoken) -> Address {
         match spoken {
             Spoken::Http => self.http,
-            Spoken::Frames => self.frames,
             Spoken::Mqtt => self.mqtt,
+            Spoken::Frames => self.frames,
         }
     }
 }
@@ -131,8 +131,8 @@ impl Config {
     pub fn addresses(&self, spoken: Spoken) -> impl Iterator<Item = (SocketAddr, bool)> {
         let own = match spoken {
             Spoken::Http => self.http,
-            Spoken::Frames => self.frames,
             Spoken::Mqtt => self.mqtt,
+            Spoken::Frames => self.frames,
         };
         let beside = self.tls.beside(spoken);
         let is_own_encrypted = self.tls.is_on() && beside.is_none() && self.tls.listeners.contains(&spoken);
@@ -148,7 +148,7 @@ impl Config {
             (Cert::Auto, Some(_)) => faults.add("tls.key", "has no use: tls.cert = \"auto\" makes its own", None),
             _ => {}
         }
-        if !tls.is_on() && (tls.http.is_some() || tls.frames.is_some()) {
+        if !tls.is_on() && [tls.http, tls.mqtt, tls.frames].iter().any(Option::is_some) {
             faults.add("tls.cert", "is off, though an address for TLS is named (tls_addr)", Some("auto".to_owned()));
         }
         if !tls.is_on() && tls.client_ca.is_some() {

@@ -32,7 +32,10 @@ pub struct Files {
 
 /// What changes when a file does: also when another is put in its place, or a link leads elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stamp(Vec<Option<(u64, u64, u64, i64, i64)>>);
+pub struct Stamp(Vec<Option<Seen>>);
+
+/// Device, file, length, and when it was written, to the nanosecond.
+type Seen = (u64, u64, u64, i64, i64);
 
 impl Files {
     /// Reads all of them.

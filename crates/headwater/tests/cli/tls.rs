@@ -27,7 +27,8 @@ impl Hub {
     fn start(folder: TempDir, args: &[&str]) -> Self {
         let said = fs::File::create(folder.path().join("said")).unwrap();
         let all = [
-            &["serve", "--data", "data", "--http", "127.0.0.1:0", "--frames", "127.0.0.1:0", "--ready-file", "ready"],
+            &["serve", "--data", "data", "--http", "127.0.0.1:0", "--frames", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"][..],
+            &["--ready-file", "ready"][..],
             args,
         ];
         let mut child = headwater(&folder, &all.concat()).stdout(Stdio::null()).stderr(said).spawn().unwrap();
@@ -127,7 +128,7 @@ impl Authority {
 #[test]
 fn tls_auto_serves_every_listener_and_curl_believes_its_certificate() {
     let hub = Hub::auto();
-    assert_eq!(hub.names(), ["https", "frames-tls"]);
+    assert_eq!(hub.names(), ["https", "mqtts", "frames-tls"]);
     let ca = hub.path("data/tls-auto.crt");
     let key = fs::metadata(hub.path("data/tls-auto.key")).unwrap();
     assert_eq!(key.permissions().mode() & 0o777, 0o600);
@@ -245,6 +246,21 @@ fn certificates_are_read_anew_and_broken_ones_change_nothing() {
 }
 
 #[test]
+fn mosquittos_own_clients_publish_and_subscribe_through_tls() {
+    let hub = Hub::auto();
+    let ca = hub.path("data/tls-auto.crt");
+    let port = hub.addr("mqtts").rsplit(':').next().unwrap().to_owned();
+    let common = ["-h", "127.0.0.1", "-p", &port, "--cafile", &ca, "-t", "a/b", "-q", "1"];
+    let mut publish = Command::new("mosquitto_pub");
+    match publish.args(common).args(["-r", "-m", "hello"]).output() {
+        Err(_) if std::env::var_os("HEADWATER_NO_SKIP").is_none() => return println!("skipped: no mosquitto_pub"),
+        published => assert!(published.as_ref().is_ok_and(|output| output.status.success()), "{published:?}"),
+    }
+    let heard = Command::new("mosquitto_sub").args(common).args(["-C", "1", "-W", "30"]).output().unwrap();
+    assert_eq!(stdout(&heard), "hello\n", "{}", stderr(&heard));
+}
+
+#[test]
 fn client_certificates_are_asked_for_by_setting() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().to_path_buf();
@@ -287,9 +303,10 @@ fn openssl_gets_1_2_and_1_3_and_nothing_older() {
 
 #[test]
 fn an_address_for_tls_stands_beside_the_plain_one() {
-    let args = ["--tls", "auto", "--set", "http.tls_addr=127.0.0.1:0", "--set", "tls.listeners=http"];
+    let args = ["--tls", "auto", "--set", "http.tls_addr=127.0.0.1:0", "--set", "mqtt.tls_addr=127.0.0.1:0"];
+    let args = [&args[..], &["--set", "tls.listeners=http"]].concat();
     let hub = Hub::start(tempfile::tempdir().unwrap(), &args);
-    assert_eq!(hub.names(), ["http", "https", "frames"]);
+    assert_eq!(hub.names(), ["http", "https", "mqtt", "mqtts", "frames"]);
     let plain = Command::new("curl").args(["-sS", &format!("http://{}/healthz", hub.addr("http"))]).output().unwrap();
     assert!(plain.status.success());
     assert!(hub.curl(&hub.path("data/tls-auto.crt"), "/healthz", &[]).status.success());
@@ -307,7 +324,8 @@ fn settings_that_would_let_somebody_in_by_mistake_are_refused_with_2() {
     fs::copy(place.join("server.key"), place.join("open.key")).unwrap();
     fs::set_permissions(place.join("open.key"), fs::Permissions::from_mode(0o604)).unwrap();
     let with = |tls: &str, more: &[&str]| {
-        let fixed = ["serve", "--data", "data", "--http", "127.0.0.1:0", "--frames", "off", "--tls", tls];
+        let fixed =
+            ["serve", "--data", "data", "--http", "127.0.0.1:0", "--frames", "off", "--mqtt", "off", "--tls", tls];
         let sets: Vec<&str> = more.iter().flat_map(|pair| ["--set", pair]).collect();
         let output = run(&folder, &[&fixed[..], &sets].concat());
         assert_eq!(output.status.code(), Some(2), "{tls} {more:?}: {}", stderr(&output));

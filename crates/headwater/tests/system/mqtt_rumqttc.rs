@@ -23,11 +23,9 @@ fn durable_before_ack_rumqttc_gets_what_it_published_in_3_1_1() {
     }
     let mut got = Vec::new();
     while got.len() < COUNT {
-        match connection.recv_timeout(PATIENCE).expect("more comes").expect("the connection holds") {
-            Event::Incoming(Packet::Publish(publish)) => {
-                got.push((publish.topic, String::from_utf8(publish.payload.to_vec()).unwrap()));
-            }
-            _ => {}
+        let event = connection.recv_timeout(PATIENCE).expect("more comes").expect("the connection holds");
+        if let Event::Incoming(Packet::Publish(publish)) = event {
+            got.push((publish.topic, String::from_utf8(publish.payload.to_vec()).unwrap()));
         }
     }
     check(&got);
@@ -50,12 +48,10 @@ fn durable_before_ack_rumqttc_gets_what_it_published_in_5_0() {
     }
     let mut got = Vec::new();
     while got.len() < COUNT {
-        match connection.recv_timeout(PATIENCE).expect("more comes").expect("the connection holds") {
-            Event::Incoming(Packet::Publish(publish)) => {
-                let topic = String::from_utf8(publish.topic.to_vec()).unwrap();
-                got.push((topic, String::from_utf8(publish.payload.to_vec()).unwrap()));
-            }
-            _ => {}
+        let event = connection.recv_timeout(PATIENCE).expect("more comes").expect("the connection holds");
+        if let Event::Incoming(Packet::Publish(publish)) = event {
+            let topic = String::from_utf8(publish.topic.to_vec()).unwrap();
+            got.push((topic, String::from_utf8(publish.payload.to_vec()).unwrap()));
         }
     }
     check(&got);
