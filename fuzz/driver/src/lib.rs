@@ -9,6 +9,7 @@ pub mod events;
 pub mod frames;
 pub mod http;
 pub mod log;
+pub mod mqtt;
 pub mod mutate;
 pub mod random;
 pub mod ws;
@@ -33,6 +34,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "frames", look: frames::frames, seeds: frames::seeds, words: frames::WORDS },
     Target { name: "http_framing", look: http::framing, seeds: http::seeds, words: http::WORDS },
     Target { name: "log_reader", look: log::reader, seeds: log::seeds, words: log::WORDS },
+    Target { name: "mqtt_packets", look: mqtt::packets, seeds: mqtt::packet_seeds, words: mqtt::WORDS },
+    Target { name: "mqtt_replies", look: mqtt::replies, seeds: mqtt::reply_seeds, words: mqtt::WORDS },
     Target { name: "filter", look: events::filter, seeds: events::filter_seeds, words: events::FILTER_WORDS },
     Target { name: "names", look: events::names, seeds: events::name_seeds, words: &[b"\0\0\0\x01", b":", b"/"] },
 ];

@@ -11,7 +11,7 @@ use super::acknowledging::take_standings;
 use super::connection::{About, Connection, Phase, Unfinished};
 use super::front::Counts;
 use super::keep;
-use super::packet::{Disconnect, Reason, Version};
+use super::packet::{Disconnect, Explanation, Reason, Version};
 use super::session::NEVER;
 use super::subscribing::leave_group;
 
@@ -95,7 +95,8 @@ impl Connection {
         let mut packet = Vec::new();
         let why = if self.about.wants_reasons { Some(why) } else { None };
         let mut disconnect = Disconnect::because(reason);
-        disconnect.explanation.reason_string = why.map(Text::from);
+        disconnect.explanation =
+            why.map(|why| Box::new(Explanation { reason_string: Some(Text::from(why)), ..Explanation::default() }));
         if disconnect.encode(Version::V5, &mut packet).is_err() {
             return Bytes::new();
         }

@@ -19,12 +19,12 @@ pub struct Auth {
     /// What the method wants to say.
     pub data: Option<Secret>,
     /// Why, in words.
-    pub explanation: Explanation,
+    pub explanation: Option<Box<Explanation>>,
 }
 
 impl Auth {
     pub(super) fn read(reader: &mut Reader<'_>, sender: Sender) -> Result<Self, Fault> {
-        let mut auth = Self { reason: Reason::SUCCESS, method: None, data: None, explanation: Explanation::default() };
+        let mut auth = Self { reason: Reason::SUCCESS, method: None, data: None, explanation: None };
         let allowed: &[Reason] = match sender {
             Sender::Client => &[Reason::CONTINUE_AUTHENTICATION, Reason::RE_AUTHENTICATE],
             Sender::Server => &[Reason::SUCCESS, Reason::CONTINUE_AUTHENTICATION],
@@ -39,7 +39,7 @@ impl Auth {
         read_each(reader, |property| match property {
             Property::AuthenticationMethod(text) => once(&mut auth.method, text),
             Property::AuthenticationData(bytes) => once(&mut auth.data, Secret::new(bytes)),
-            other => auth.explanation.take(other),
+            other => auth.explanation.get_or_insert_default().take(other),
         })?;
         reader.end()?;
         if auth.method.is_none() {

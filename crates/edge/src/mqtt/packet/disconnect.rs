@@ -68,14 +68,14 @@ pub struct Disconnect {
     /// Where to go instead. From a server only.
     pub server_reference: Option<Text>,
     /// Why, in words.
-    pub explanation: Explanation,
+    pub explanation: Option<Box<Explanation>>,
 }
 
 impl Disconnect {
     /// Says why and no more.
     #[must_use]
-    pub fn because(reason: Reason) -> Self {
-        Self { reason, session_expiry: None, server_reference: None, explanation: Explanation::default() }
+    pub const fn because(reason: Reason) -> Self {
+        Self { reason, session_expiry: None, server_reference: None, explanation: None }
     }
 
     pub(super) fn read(reader: &mut Reader<'_>, version: Version, sender: Sender) -> Result<Self, Fault> {
@@ -102,7 +102,7 @@ impl Disconnect {
                 Err(Fault::protocol("a server doesn't say how long a session lives when it goes"))
             }
             (Property::ServerReference(text), Sender::Server) => once(&mut self.server_reference, text),
-            (property, _) => self.explanation.take(property),
+            (property, _) => self.explanation.get_or_insert_default().take(property),
         }
     }
 
