@@ -23,6 +23,7 @@ mod numbers;
 mod open;
 mod options;
 mod places;
+mod readahead;
 mod record;
 mod recovery;
 mod repair;

@@ -116,6 +116,20 @@ impl Numbers {
         }
     }
 
+    /// Takes numbers of a log that follow each other, as do their places.
+    pub(crate) fn fold_run(&mut self, producer: ProducerId, run: Run) {
+        let before = self.highest(&producer);
+        let Some(last) = run.number.checked_add(run.len - 1) else { return };
+        if run.len > 1 && before < run.number {
+            self.fold(producer, run.number, Some(run.seq));
+            self.take_more(&producer, run.len - 1);
+            return;
+        }
+        for number in run.number.max(before.saturating_add(1))..=last {
+            self.fold(producer, number, Some(run.seq + (number - run.number)));
+        }
+    }
+
     /// All producers with their highest number, for the checkpoint.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&ProducerId, u64)> {
         self.highest.iter().map(|(producer, highest)| (producer, *highest))
@@ -208,6 +222,23 @@ mod tests {
         assert_eq!(numbers.take(ANNA, 4, 99), Taken::Known(13));
         assert_eq!(numbers.take(ANNA, 5, 14), Taken::New { before: 4 });
         assert_eq!(numbers.runs(), [(ANNA, Run { number: 1, seq: 10, len: 5 })]);
+    }
+
+    #[test]
+    fn a_run_that_is_read_back_is_as_if_its_numbers_were_read_one_by_one() {
+        // A checkpoint may know of none, of some, or of all numbers of a run, and of others.
+        for known in [0, 1, 3, 4, 6, 7, 20] {
+            for len in [1, 4] {
+                let (mut one_by_one, mut together) = (Numbers::default(), Numbers::default());
+                for numbers in [&mut one_by_one, &mut together] {
+                    (1..=known).for_each(|number| numbers.fold(ANNA, number, Some(100 + number)));
+                }
+                (0..len).for_each(|at| one_by_one.fold(ANNA, 4 + at, Some(500 + at)));
+                together.fold_run(ANNA, Run { number: 4, seq: 500, len });
+                assert_eq!(together.highest(&ANNA), one_by_one.highest(&ANNA), "{known} {len}");
+                assert_eq!(together.runs(), one_by_one.runs(), "{known} {len}");
+            }
+        }
     }
 
     #[test]

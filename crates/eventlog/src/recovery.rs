@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use headwater_event::Seq;
+use headwater_event::{ProducerId, Seq};
 
 use crate::checkpoint::{self, Covers};
 use crate::derived::Derived;
 use crate::disk::{Disk, DiskFile};
 use crate::header::{Head, Identity};
 use crate::ids::Ids;
-use crate::numbers::Numbers;
+use crate::numbers::{Numbers, Run};
 use crate::open::trying;
 use crate::options::{Damage, OpenError, OpenOptions};
 use crate::places::{Place, Places};
@@ -65,8 +65,10 @@ pub(crate) fn recover(
         replayed: 0,
     };
     let begin = recovered.take_checkpoint(&**disk, file, &identity, &head, derived);
-    let scan = Scan::new(file.clone(), identity, begin.offset, begin.before);
-    let mut scan = trying(&**disk, "read the log", scan)?;
+    let mut scan = trying(&**disk, "read the log", Scan::new(file.clone(), identity, begin.offset, begin.before))?;
+    if options.threads {
+        scan = trying(&**disk, "read the log", scan.reading_ahead())?;
+    }
     let mut last_mark = None;
     let bad = loop {
         match trying(&**disk, "read the log", scan.step())? {
@@ -190,12 +192,18 @@ impl Recovered {
 
     fn fold(&mut self, mark: &Mark, body: &[u8], epoch: u32, mut groups: Option<&mut (dyn Derived + 'static)>) {
         self.places.add(Place { before: mark.before, offset: mark.offset, at: mark.at });
+        let mut together = Together::default();
         for (at, record) in records(body, epoch) {
             let place = StickyPlace { seq: record.seq, offset: mark.offset + (MARK_LEN + at) as u64 };
             match record.kind {
                 Kind::Event => {
                     match record.numbered() {
-                        Some((producer, number)) => self.numbers.fold(producer, number, Some(record.seq)),
+                        Some((producer, number)) => {
+                            if !together.goes_on(producer, number, record.seq) {
+                                together.fold_into(&mut self.numbers);
+                                together = Together { producer: Some(producer), number, seq: record.seq, more: 0 };
+                            }
+                        }
                         None => {
                             let hash = self.ids.hash_stored(record.id_kind, record.id);
                             self.ids.line_up(hash, record.seq, record.at);
@@ -206,6 +214,8 @@ impl Recovered {
                     }
                 }
                 Kind::Used => {
+                    together.fold_into(&mut self.numbers);
+                    together = Together::default();
                     if let Some((producer, number)) = record.numbered() {
                         self.numbers.fold(producer, number, None);
                     }
@@ -218,6 +228,33 @@ impl Recovered {
                 Kind::Kept => self.sticky.carry(record.topic, place),
                 Kind::Mark | Kind::Void => {}
             }
+        }
+        together.fold_into(&mut self.numbers);
+    }
+}
+
+/// Events that follow each other with a producer's numbers that do, so that the producer is looked up once for all.
+#[derive(Default)]
+struct Together {
+    producer: Option<ProducerId>,
+    number: u64,
+    seq: Seq,
+    more: u64,
+}
+
+impl Together {
+    /// Takes the next one, if it is one of them.
+    fn goes_on(&mut self, producer: ProducerId, number: u64, seq: Seq) -> bool {
+        let follows = self.producer == Some(producer)
+            && number.checked_sub(self.number) == Some(self.more + 1)
+            && seq.checked_sub(self.seq) == Some(self.more + 1);
+        self.more += u64::from(follows);
+        follows
+    }
+
+    fn fold_into(&self, numbers: &mut Numbers) {
+        if let Some(producer) = self.producer {
+            numbers.fold_run(producer, Run { number: self.number, seq: self.seq, len: self.more + 1 });
         }
     }
 }

@@ -5,6 +5,7 @@
 //! synced: then it was never acknowledged. Otherwise it's damage.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use headwater_event::Seq;
@@ -12,10 +13,13 @@ use memchr::memmem;
 
 use crate::disk::DiskFile;
 use crate::header::Identity;
+use crate::readahead::{BLOCK_LEN, FRONT_LEN, ReadAhead};
 use crate::record::{Check, Kind, MARK_LEN, Mark, RawRecord, TAG_AT, parse};
 
-/// How much is read with one call: large enough that the call costs nothing, small enough to stay in the cache.
-const READ_LEN: usize = 1 << 20;
+const READ_LEN: usize = BLOCK_LEN;
+
+/// From how much on that is still to be read a thread of its own reads ahead.
+const READ_AHEAD_MIN: u64 = 16 << 20;
 
 /// What comes next in the file.
 #[derive(Debug)]
@@ -51,16 +55,28 @@ pub(crate) struct Scan {
     offset: u64,
     before: Seq,
     buffer: Vec<u8>,
-    /// Where the buffer's first byte stands in the file.
+    /// What of the buffer was read from the file.
+    read: Range<usize>,
+    /// Where the first byte that was read stands in the file.
     buffer_at: u64,
-    body: (usize, usize),
+    body: Range<usize>,
+    ahead: Option<ReadAhead>,
 }
 
 impl Scan {
     /// A scan that begins with the batch at `offset`, before which `before` was the last event.
     pub(crate) fn new(file: Arc<dyn DiskFile>, identity: Identity, offset: u64, before: Seq) -> io::Result<Self> {
         let len = file.size()?;
-        Ok(Self { file, identity, len, offset, before, buffer: Vec::new(), buffer_at: offset, body: (0, 0) })
+        let (read, body) = (0..0, 0..0);
+        Ok(Self { file, identity, len, offset, before, buffer: Vec::new(), read, buffer_at: offset, body, ahead: None })
+    }
+
+    /// The same, with a thread that reads ahead if there's much to read.
+    pub(crate) fn reading_ahead(mut self) -> io::Result<Self> {
+        if self.len.saturating_sub(self.offset) >= READ_AHEAD_MIN {
+            self.ahead = Some(ReadAhead::begin(self.file.clone(), self.offset, self.len)?);
+        }
+        Ok(self)
     }
 
     /// Where the next batch begins.
@@ -78,14 +94,13 @@ impl Scan {
         if limit != self.len {
             self.len = limit;
             // What was read behind the old limit may have been written since.
-            self.buffer.clear();
-            self.buffer_at = self.offset;
+            self.forget_what_was_read();
         }
     }
 
     /// The records of the batch that [`Scan::step`] gave last.
     pub(crate) fn body(&self) -> &[u8] {
-        &self.buffer[self.body.0..self.body.1]
+        &self.buffer[self.body.clone()]
     }
 
     /// Reads and checks the next batch, and moves behind it.
@@ -96,7 +111,7 @@ impl Scan {
         }
         let whole = usize::try_from(mark.end() - mark.offset).unwrap_or(usize::MAX);
         let Some(at) = self.fill(whole)? else { return Ok(None) };
-        self.body = (at + MARK_LEN, at + whole);
+        self.body = at + MARK_LEN..at + whole;
         let Some(last) = check_body(self.body(), &mark, &self.identity) else { return Ok(None) };
         self.offset = mark.end();
         self.before = last;
@@ -115,32 +130,71 @@ impl Scan {
     pub(crate) fn go_on(&mut self, offset: u64, before: Seq) {
         self.offset = offset;
         self.before = before;
-        self.buffer.clear();
-        self.buffer_at = offset;
+        self.forget_what_was_read();
+    }
+
+    fn forget_what_was_read(&mut self) {
+        self.read = 0..0;
+        self.buffer_at = self.offset;
+        self.ahead = None;
     }
 
     fn mark(&mut self) -> io::Result<Option<Mark>> {
         let Some(at) = self.fill(MARK_LEN)? else { return Ok(None) };
-        Ok(Mark::decode(&self.buffer[at..], self.offset, &self.identity))
+        Ok(Mark::decode(&self.buffer[at..self.read.end], self.offset, &self.identity))
     }
 
     /// Makes the buffer hold this many bytes from the scan's place on, and says where in it they begin.
     fn fill(&mut self, len: usize) -> io::Result<Option<usize>> {
-        let at = usize::try_from(self.offset - self.buffer_at).unwrap_or(usize::MAX).min(self.buffer.len());
-        if self.buffer.len() - at >= len {
+        let passed = usize::try_from(self.offset - self.buffer_at).unwrap_or(usize::MAX).min(self.read.len());
+        let at = self.read.start + passed;
+        if self.read.end - at >= len {
             return Ok(Some(at));
         }
         if self.len.saturating_sub(self.offset) < len as u64 {
             return Ok(None);
         }
-        self.buffer.copy_within(at.., 0);
-        let have = self.buffer.len() - at;
-        self.buffer_at = self.offset;
+        (self.read.start, self.buffer_at) = (at, self.offset);
+        if let Some(ahead) = self.ahead.take_if(|ahead| ahead.next == self.offset + self.read.len() as u64) {
+            let enough = self.take_blocks(ahead, len)?;
+            return Ok(enough.then_some(self.read.start));
+        }
+        self.move_to_front();
+        let have = self.read.end;
         let room = usize::try_from(self.len - self.offset).unwrap_or(usize::MAX).min(len.max(READ_LEN));
-        self.buffer.resize(room, 0);
-        let read = self.file.read_at(self.offset + have as u64, &mut self.buffer[have..])?;
-        self.buffer.truncate(have + read);
-        Ok((self.buffer.len() >= len).then_some(0))
+        if self.buffer.len() < room {
+            self.buffer.resize(room, 0);
+        }
+        self.read.end += self.file.read_at(self.offset + have as u64, &mut self.buffer[have..room])?;
+        Ok((self.read.end >= len).then_some(0))
+    }
+
+    /// Takes blocks that were read ahead until so many bytes are there; gives whether they are.
+    fn take_blocks(&mut self, mut ahead: ReadAhead, len: usize) -> io::Result<bool> {
+        while self.read.len() < len {
+            let Some(mut block) = ahead.take()? else { return Ok(false) };
+            let have = self.read.len();
+            if have <= FRONT_LEN {
+                let start = FRONT_LEN - have;
+                block.bytes[start..FRONT_LEN].copy_from_slice(&self.buffer[self.read.clone()]);
+                self.read = start..block.end;
+                ahead.give(std::mem::replace(&mut self.buffer, block.bytes));
+            } else {
+                // A batch longer than a block's front.
+                self.move_to_front();
+                self.buffer.truncate(have);
+                self.buffer.extend_from_slice(&block.bytes[FRONT_LEN..block.end]);
+                self.read.end = self.buffer.len();
+                ahead.give(block.bytes);
+            }
+        }
+        self.ahead = Some(ahead);
+        Ok(true)
+    }
+
+    fn move_to_front(&mut self) {
+        self.buffer.copy_within(self.read.clone(), 0);
+        self.read = 0..self.read.len();
     }
 
     fn look_behind(&mut self) -> io::Result<Bad> {
@@ -224,4 +278,99 @@ pub(crate) fn records(body: &[u8], epoch: u32) -> impl Iterator<Item = (usize, R
         at += record.len;
         Some((start, record))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use headwater_event::Time;
+
+    use super::*;
+    use crate::record::{Fields, put};
+
+    struct Memory(Vec<u8>);
+
+    impl DiskFile for Memory {
+        fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+            let rest = &self.0[usize::try_from(offset).unwrap().min(self.0.len())..];
+            let len = rest.len().min(into.len());
+            into[..len].copy_from_slice(&rest[..len]);
+            Ok(len)
+        }
+
+        fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn size(&self) -> io::Result<u64> {
+            Ok(self.0.len() as u64)
+        }
+
+        fn punch(&self, _: u64, _: u64) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    const IDENTITY: Identity = Identity { epoch: 7, created: Time(1), tag: 2, id_key: [3; 16] };
+
+    /// A log of batches of one event each, with payloads of these lengths.
+    fn log(lens: &[usize]) -> Vec<u8> {
+        let mut file = Vec::new();
+        for (seq, len) in (1..).zip(lens) {
+            let payload = vec![u8::try_from(seq % 251).unwrap(); *len];
+            let (kind, at) = (Kind::Event, Time(5));
+            let fields =
+                Fields { seq, at, kind, sticky: false, id: None, topic: b"t", headers: &[], payload: &payload };
+            let mut body = BytesMut::new();
+            put(&mut body, IDENTITY.epoch, &fields);
+            let offset = file.len() as u64;
+            let body_len = body.len() as u64;
+            let mark = Mark { before: seq - 1, at, offset, synced: offset, body_len, events: 1 };
+            file.extend_from_slice(&mark.encode(&IDENTITY));
+            file.extend_from_slice(&body);
+        }
+        file
+    }
+
+    /// All that a scan says, with a sum of the bodies.
+    fn scanned(file: &[u8], ahead: bool) -> (Vec<(Mark, u32)>, Bad) {
+        let file = Arc::new(Memory(file.to_vec()));
+        let mut scan = Scan::new(file, IDENTITY, 0, 0).unwrap();
+        if ahead {
+            scan = scan.reading_ahead().unwrap();
+            assert!(scan.ahead.is_some());
+        }
+        let mut batches = Vec::new();
+        loop {
+            match scan.step().unwrap() {
+                Step::Batch(mark) => batches.push((mark, crc32c::crc32c(scan.body()))),
+                Step::Bad(bad) => return (batches, bad),
+            }
+        }
+    }
+
+    #[test]
+    fn a_scan_that_reads_ahead_sees_what_one_sees_that_does_not() {
+        // Small ones, some beyond a block's front, one beyond a block, and one beyond several.
+        let mut lens: Vec<_> = (0..400).map(|at| 100 + at * 31).collect();
+        lens.extend([300_000, 700_000, 600_000, 10, BLOCK_LEN, 2 * BLOCK_LEN, 5, 4 * BLOCK_LEN + 77]);
+        lens.extend((0..40).map(|at| 1_000 + at * 9_000));
+        let whole = log(&lens);
+        assert!(whole.len() as u64 >= READ_AHEAD_MIN, "{}", whole.len());
+        let (batches, bad) = scanned(&whole, true);
+        assert_eq!(batches.len(), lens.len());
+        assert_eq!((batches, bad), scanned(&whole, false));
+        for damaged in [whole.len() / 3, whole.len() * 2 / 3, whole.len() - 5] {
+            let mut file = whole.clone();
+            file[damaged] ^= 1;
+            assert_eq!(scanned(&file, true), scanned(&file, false), "at {damaged}");
+        }
+        let mut with_zeros = whole.clone();
+        with_zeros.resize(whole.len() + 3 * BLOCK_LEN + 9, 0);
+        assert_eq!(scanned(&with_zeros, true), scanned(&with_zeros, false));
+    }
 }

@@ -32,8 +32,8 @@ pub struct RecoveryArgs {
 
 /// What a record has beside its payload, about, in bytes: head, id, topic, headers.
 const RECORD_LEN_BESIDE: usize = 110;
-/// The checkpoint in the hub's folder.
-const CHECKPOINT: &str = "events.checkpoint";
+/// The checkpoints in the hub's folder: the newest, and the one before it, which serves when the newest is gone.
+const CHECKPOINTS: [&str; 2] = ["events.checkpoint", "events.checkpoint.old"];
 
 /// Runs `bench recovery`.
 ///
@@ -52,13 +52,15 @@ pub fn run(args: &RecoveryArgs) -> anyhow::Result<()> {
     hub.kill();
 
     let log_len = std::fs::metadata(data.join("events.log"))?.len();
-    let has_checkpoint = data.join(CHECKPOINT).exists();
+    let has_checkpoint = data.join(CHECKPOINTS[0]).exists();
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for _ in 0..args.rounds {
         with.push(start(data, &settings)?);
-        match std::fs::remove_file(data.join(CHECKPOINT)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
+        for name in CHECKPOINTS {
+            match std::fs::remove_file(data.join(name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
         }
         without.push(start(data, &settings)?);
     }

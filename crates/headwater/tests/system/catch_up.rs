@@ -54,6 +54,33 @@ fn catch_up_by_websocket_and_history() {
     assert_eq!(get(hub.http, "/v1/events?filter=a&from=start").text().lines().count(), 50);
 }
 
+/// Who comes back while others watch the same goes on from memory, not from the log: at just the event it has to.
+#[test]
+fn catch_up_from_what_others_watch_begins_with_the_very_next_event() {
+    const EVENTS: usize = 12;
+    let place = Place::new();
+    let hub = place.start();
+    let mut others = Sse::watch(hub.http, "filter=news/%23", None).unwrap();
+    let mut client = HttpClient::connect(hub.http).unwrap();
+    // Each is seen before the next is sent, so that each stands alone in memory.
+    let ids: Vec<_> = (0..EVENTS)
+        .map(|number| {
+            assert_eq!(client.post("news/1", &format!("n{number}"), &number.to_string()).unwrap().status, 200);
+            let sent = others.next().unwrap();
+            assert_eq!(sent.payload(), number.to_string());
+            sent.id.unwrap()
+        })
+        .collect();
+    for (seen, id) in ids.iter().enumerate() {
+        let mut watcher = Sse::watch(hub.http, "filter=news/%23", Some(id)).unwrap();
+        for number in seen + 1..EVENTS {
+            assert_eq!(watcher.next().unwrap().payload(), number.to_string(), "after {seen}");
+        }
+    }
+    post(hub.http, "/v1/events/news/1", &[], b"live");
+    assert_eq!(others.next().unwrap().payload(), "live");
+}
+
 #[test]
 fn catch_up_that_is_impossible_is_said() {
     let place = Place::new();

@@ -66,6 +66,28 @@ impl HttpClient {
         Ok(response)
     }
 
+    /// Sends the head of a POST and waits until the hub asks for the body: what it can refuse without it is behind it then.
+    pub fn begin_post(&mut self, topic: &str, body_len: usize) -> io::Result<()> {
+        write!(
+            self.reader.get_mut(),
+            "POST /v1/events/{topic} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {body_len}\r\n\
+             Expect: 100-continue\r\n\r\n"
+        )?;
+        let (status, headers) = read_head(&mut self.reader)?;
+        assert_eq!(status, 100, "{headers:?}");
+        Ok(())
+    }
+
+    /// Sends the body that the hub asked for.
+    pub fn send_body(&mut self, body: &[u8]) -> io::Result<()> {
+        self.reader.get_mut().write_all(body)
+    }
+
+    /// The answer to what was sent.
+    pub fn answer(&mut self) -> io::Result<Response> {
+        self.response(false)
+    }
+
     pub fn post(&mut self, topic: &str, key: &str, body: &str) -> io::Result<Response> {
         self.request("POST", &format!("/v1/events/{topic}"), &[("Idempotency-Key", key)], body.as_bytes())
     }

@@ -94,3 +94,24 @@ fn overload_is_refused_not_suffered_by_frames() {
     assert!(refused > 0, "200 at once are more than {WAITING} may wait");
     assert_eq!(place.export().len() as u64, offered);
 }
+
+/// Clients that were all let through while there was room, and then come at once: the last gate on the way in holds too.
+#[test]
+fn overload_is_refused_not_suffered_by_those_who_were_let_through_before() {
+    let place = place();
+    let hub = place.start();
+    let mut clients: Vec<_> = (0..100).map(|_| HttpClient::connect(hub.http).unwrap()).collect();
+    for client in &mut clients {
+        client.begin_post("a", 1).unwrap();
+    }
+    for client in &mut clients {
+        client.send_body(b"x").unwrap();
+    }
+    let statuses: Vec<_> = clients.iter_mut().map(|client| client.answer().unwrap().status).collect();
+    let accepted = statuses.iter().filter(|status| **status == 200).count();
+    let refused = statuses.iter().filter(|status| **status == 503).count();
+    assert_eq!(accepted + refused, 100, "{statuses:?}");
+    assert!(refused > 0, "100 at once are more than {WAITING} may wait");
+    assert!(accepted >= WAITING / 2, "{accepted}");
+    assert_eq!(place.export().len(), accepted);
+}
