@@ -16,6 +16,7 @@ use super::pattern::is_level;
 use super::policy::Policy;
 use super::recent::Recent;
 use super::secret::Secret;
+use super::users::ByCertificate;
 use super::verifiers::Verifiers;
 
 /// How often it is looked for tokens that have expired: what they allowed must end within a second.
@@ -87,6 +88,10 @@ impl Keeper {
         self.policy().stands(who, || self.clock.now())
     }
 
+    pub(super) fn takes_logins(&self) -> bool {
+        self.policy().takes_logins()
+    }
+
     pub(super) fn holds(&self, who: &Principal, role: &str) -> bool {
         self.policy().holds(who, role, || self.clock.now())
     }
@@ -154,8 +159,17 @@ impl Keeper {
 
     fn by_certificate(&self, names: &[Text], peer: IpAddr) -> Result<Principal, Refusal> {
         let policy = Arc::clone(&self.policy());
-        let Some((name, entry)) = policy.users.by_certificate(names).filter(|(_, entry)| !entry.is_disabled) else {
-            return Err(self.refused(Means::Certificate, None, peer, "its names are no user's, or more than one's"));
+        let (name, entry) = match policy.users.by_certificate(names) {
+            ByCertificate::One(name, entry) if !entry.is_disabled => (name, entry),
+            ByCertificate::One(name, _) => {
+                return Err(self.refused(Means::Certificate, Some(name), peer, "its user is disabled"));
+            }
+            ByCertificate::Several => {
+                return Err(self.refused(Means::Certificate, None, peer, "its names are more than one user's"));
+            }
+            // A client shows its certificate to whoever asks, so this isn't wrong, as a wrong password is: it opened the
+            // listener, and says no more.
+            ByCertificate::Nobody => return Ok(Principal::anonymous()),
         };
         self.audit.tell(Happened::LoggedIn { user: name, by: Means::Certificate, peer });
         Ok(entry.principal(name))
@@ -216,6 +230,13 @@ impl Keeper {
         let user = user.filter(|user| self.policy().users.get(user).is_some());
         self.audit.tell(Happened::Refused { user, by, peer, why });
         Refusal::NotAuthenticated
+    }
+
+    /// Somebody wanted what they may not. Where everybody may everything this is on no record: nobody has rules to mend.
+    pub(super) fn refused_a_right(&self, who: &Principal, what: &'static str, topic: &str) {
+        if self.policy().has_rules() {
+            self.audit.tell(Happened::NotAllowed { user: who.name(), what, topic });
+        }
     }
 
     fn expires(&self, until: Time) {

@@ -33,7 +33,6 @@ use std::sync::Arc;
 
 use headwater_event::{Clock, Filter, Principal, Refusal, Topic};
 
-use audit::Happened;
 pub(crate) use keeper::Keeper;
 pub(crate) use login::look_after;
 
@@ -133,6 +132,12 @@ impl Access {
         self.keeper().is_none_or(|keeper| keeper.stands(who))
     }
 
+    /// Whether there is somebody to log in as, so that who has shown nothing might be allowed more if they did.
+    #[must_use]
+    pub fn takes_logins(&self) -> bool {
+        self.keeper().is_some_and(|keeper| keeper.takes_logins())
+    }
+
     /// Whether somebody holds a role now.
     #[must_use]
     pub fn holds(&self, who: &Principal, role: &str) -> bool {
@@ -161,7 +166,7 @@ impl Access {
 
     fn refused(&self, who: &Principal, what: &'static str, topic: &str) -> Refusal {
         if let Some(keeper) = self.keeper() {
-            keeper.audit.tell(Happened::NotAllowed { user: who.name(), what, topic });
+            keeper.refused_a_right(who, what, topic);
         }
         Refusal::NotAllowed
     }

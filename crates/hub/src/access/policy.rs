@@ -54,6 +54,14 @@ impl Policy {
         }
     }
 
+    pub(super) fn has_rules(&self) -> bool {
+        self.openness == Openness::Rules
+    }
+
+    pub(super) fn takes_logins(&self) -> bool {
+        self.has_rules() && (!self.users.is_empty() || self.tokens.is_some())
+    }
+
     /// Whether a login still holds.
     pub(super) fn stands(&self, who: &Principal, now: impl Fn() -> Time) -> bool {
         self.standing(who, now).is_some()
@@ -61,12 +69,12 @@ impl Policy {
 
     pub(super) fn may_publish(&self, who: &Principal, topic: &Topic, now: impl Fn() -> Time) -> bool {
         let Some(roles) = self.standing(who, now) else { return false };
-        self.openness != Openness::Rules || self.rules.may_publish(&self.asker(roles, who), topic)
+        !self.has_rules() || self.rules.may_publish(&self.asker(roles, who), topic)
     }
 
     pub(super) fn may_watch(&self, who: &Principal, filter: &Filter, now: impl Fn() -> Time) -> bool {
         let Some(roles) = self.standing(who, now) else { return false };
-        self.openness != Openness::Rules || self.rules.may_watch(&self.asker(roles, who), filter)
+        !self.has_rules() || self.rules.may_watch(&self.asker(roles, who), filter)
     }
 
     /// Names are looked at only where rules name them.

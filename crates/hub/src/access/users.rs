@@ -78,6 +78,15 @@ pub(super) struct Entry {
     pub(super) set: RoleSet,
 }
 
+/// Whose a certificate is.
+#[derive(Debug)]
+pub(super) enum ByCertificate<'a> {
+    Nobody,
+    One(&'a str, &'a Entry),
+    /// It names more than one user: it could be used for each of them by the other.
+    Several,
+}
+
 /// All users.
 #[derive(Debug)]
 pub struct Users {
@@ -151,13 +160,16 @@ impl Users {
         &self.nobody
     }
 
-    /// Who comes by a certificate with these names. All that are known must be one user's: a certificate that could be two
-    /// is nobody's.
-    pub(super) fn by_certificate(&self, names: &[Text]) -> Option<(&str, &Entry)> {
+    /// Who comes by a certificate with these names: nobody that is known, one user, or it can't be told.
+    pub(super) fn by_certificate(&self, names: &[Text]) -> ByCertificate<'_> {
         let found: BTreeSet<&str> =
             names.iter().filter_map(|name| self.by_certificate.get(&**name)).map(|s| &**s).collect();
-        let name = *found.first().filter(|_| found.len() == 1)?;
-        Some((name, self.get(name)?))
+        let mut found = found.into_iter().filter_map(|name| Some((name, self.get(name)?)));
+        match (found.next(), found.next()) {
+            (None, _) => ByCertificate::Nobody,
+            (Some((name, entry)), None) => ByCertificate::One(name, entry),
+            (Some(_), Some(_)) => ByCertificate::Several,
+        }
     }
 
     /// Which of the users' roles no rule knows; each with one who holds it.
@@ -219,13 +231,17 @@ mod tests {
         let users = Users::new([user("ada", &["ada.example", "a2.example"]), user("bob", &["bob.example"])]).unwrap();
         let who = |names: &[&str]| {
             let names: Vec<Text> = names.iter().map(|name| Text::from(*name)).collect();
-            users.by_certificate(&names).map(|(name, _)| name.to_owned())
+            match users.by_certificate(&names) {
+                ByCertificate::Nobody => "nobody".to_owned(),
+                ByCertificate::One(name, _) => name.to_owned(),
+                ByCertificate::Several => "several".to_owned(),
+            }
         };
-        assert_eq!(who(&["ada.example"]).as_deref(), Some("ada"));
-        assert_eq!(who(&["else.example", "a2.example", "ada.example"]).as_deref(), Some("ada"));
-        assert_eq!(who(&["ada.example", "bob.example"]), None, "two users' names: nobody's");
+        assert_eq!(who(&["ada.example"]), "ada");
+        assert_eq!(who(&["else.example", "a2.example", "ada.example"]), "ada");
+        assert_eq!(who(&["ada.example", "bob.example"]), "several");
         for names in [&["ADA.example"][..], &["ada.example.evil"], &["*.example"], &["example"], &[]] {
-            assert_eq!(who(names), None, "{names:?}");
+            assert_eq!(who(names), "nobody", "{names:?}");
         }
         let both = Users::new([user("ada", &["x"]), user("bob", &["x"])]);
         assert!(matches!(both, Err(UserError::Certificate { .. })));
