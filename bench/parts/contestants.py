@@ -96,7 +96,7 @@ class Headwater(Contestant):
 def ready(http):
     host, port = http.rsplit(":", 1)
     with socket.create_connection((host, int(port)), 2) as asked:
-        asked.sendall(b"GET /readyz HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
+        asked.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         return asked.recv(12) == b"HTTP/1.1 200"
 
 

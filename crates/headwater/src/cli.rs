@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::{bench, log, publish, send, watch};
+use crate::{bench, log, publish, send, user, watch};
 
 /// A real-time event hub: events come in over frames, HTTP or WebSocket, are on disk before they are acknowledged, and
 /// go out live to everyone who watches.
@@ -46,9 +46,8 @@ pub enum Command {
     Send(send::Args),
     /// Measure this hub
     Bench(bench::Args),
-    /// Users (not in this version yet)
-    #[command(hide = true)]
-    User(UserArgs),
+    /// Add, remove and list users
+    User(user::UserArgs),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  headwater completions bash > ~/.local/share/bash-completion/completions/headwater"
@@ -142,12 +141,6 @@ pub struct CheckArgs {
     /// Print the page that describes every setting (docs/configuration.md)
     #[arg(long, hide = true)]
     pub reference: bool,
-}
-
-#[derive(Args, Debug)]
-pub struct UserArgs {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    _rest: Vec<String>,
 }
 
 /// Prints a completion script.

@@ -1,5 +1,6 @@
 //! The program: reads the command line and hands over to the command that it names.
 
+mod access;
 mod bench;
 mod cli;
 mod client;
@@ -14,6 +15,7 @@ mod send;
 mod serve;
 mod signals;
 mod tls;
+mod user;
 mod watch;
 
 use std::process::ExitCode;
@@ -35,7 +37,7 @@ fn main() -> ExitCode {
         Command::Check(args) => config::check::run(&args),
         Command::Send(args) => send::run(args),
         Command::Bench(args) => bench::run(args),
-        Command::User(_) => exit::usage("users come with the access rules, which this version doesn't have yet"),
+        Command::User(args) => user::run(args),
         Command::Completions { shell } => cli::completions(shell),
     };
     exit::code(done)

@@ -13,16 +13,17 @@ use headwater_edge::{frames, http, mqtt};
 use headwater_event::{Bus, Health};
 use headwater_eventlog::disk::RealDisk;
 use headwater_eventlog::{EventLog, SlowDisk};
-use headwater_hub::{Access, Hub};
+use headwater_hub::Hub;
 use tokio::task::JoinSet;
 
+use crate::access::{self, Reloading};
 use crate::cli::ServeArgs;
-use crate::config::{self, App, Config, Loaded, Open, Sources};
+use crate::config::{self, App, Config, Loaded, Sources};
 use crate::console::{self, Facts};
 use crate::exit;
 use crate::listening::{Listening, protocol_name};
 use crate::open_files;
-use crate::signals::Signals;
+use crate::signals::{Asked, Signals};
 use crate::tls;
 
 /// How many reads of the log may wait for the disk at once: more would only wait there instead, and each is a thread.
@@ -54,21 +55,33 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
     let config = &loaded.config;
     let log = Arc::new(open_log(config, args.test_sync_delay)?);
     let mut settings = config.hub.clone();
-    settings.access = access(loaded);
+    let (access, files) = access::open(loaded)?;
+    settings.access = access;
     let hub = Hub::start(log.clone(), settings);
 
     let mut listening = Listening::default();
     let tls = tls::open(config, &config.log.folder, &config.hub.clock)?;
     let bound = Bound::bind(config, tls.as_ref().map(|(tls, ..)| tls), &mut listening)?;
     let stop = Stop::default();
-    let edges = bound.serve(config, &hub, &listening, &stop).await?;
+    let reloading = Reloading::new(files, hub.clone());
+    let edges = bound.serve(loaded, &hub, &reloading, &listening, &stop).await?;
     if let Some((tls, files, read)) = tls {
         tokio::spawn(tls::keep_current(tls, files, read));
     }
     if let Some(path) = ready_file(args) {
         listening.write_ready_file(&path)?;
     }
-    let asked = signals.asked().await;
+    let asked = loop {
+        match signals.asked().await {
+            // Beside the wait for the end, which may be asked for while files are read. What goes wrong is told there, and what
+            // was in force stays.
+            Asked::Reload => {
+                let reloading = Arc::clone(&reloading);
+                tokio::spawn(async move { drop(reloading.reload("SIGHUP").await) });
+            }
+            Asked::End(name) => break name,
+        }
+    };
     tracing::info!("{asked}: stopping");
     tokio::spawn(signals.insisted());
     stop.request();
@@ -111,16 +124,20 @@ impl Bound {
     /// Starts the edges behind them.
     async fn serve(
         self,
-        config: &Config,
+        loaded: &Loaded,
         hub: &Arc<Hub>,
+        reloading: &Arc<Reloading>,
         listening: &Listening,
         stop: &Stop,
     ) -> anyhow::Result<JoinSet<usize>> {
+        let config = &loaded.config;
         let mut edges = JoinSet::new();
         let mqtt_front = mqtt::Front::new(hub.clone(), config.mqtt_edge);
         mqtt::start(&mqtt_front, &stop.listen()).await.context("can't take up the MQTT sessions")?;
         let mut settings = http_settings(config, hub, listening, self.counts);
         settings.mqtt = Some(mqtt_front.clone());
+        settings.extra_routes = settings.extra_routes.merge(access::routes(reloading.clone()));
+        settings.hosts.is_checked = reloading.is_open_here() || !config.hosts.is_empty();
         if let Some(listener) = self.http {
             edges.spawn(http::serve(listener, hub.clone(), settings, stop.listen()));
         }
@@ -157,6 +174,8 @@ fn http_settings(
         origins: config.ws.origins.clone(),
         ws: config.ws.clone(),
         mqtt: None,
+        hosts: http::Hosts { is_checked: false, allowed: config.hosts.clone() },
+        cookies: None,
         listeners,
     }
 }
@@ -174,23 +193,6 @@ fn open_log(config: &Config, sync_delay: Option<u64>) -> anyhow::Result<EventLog
     let log = EventLog::open(options)?;
     tracing::info!("the log in {folder} is open at {} after {} ms", log.head(), began.elapsed().as_millis());
     Ok(log)
-}
-
-/// What everybody may do, said once on stderr.
-fn access(loaded: &Loaded) -> Access {
-    match loaded.open() {
-        Open::OnLoopback => tracing::warn!(
-            "no settings file and only loopback: everybody on this machine may publish and watch everything"
-        ),
-        Open::BySetting => tracing::warn!("access.anonymous = \"all\": everybody may publish and watch everything"),
-        Open::No => {
-            tracing::warn!(
-                "nobody may publish or watch: there is no rule that allows it (access.anonymous = \"all\" would)"
-            );
-            return Access::by(|_, _| false);
-        }
-    }
-    Access::open()
 }
 
 /// Ends in order: the edges first, then the log, which makes durable what they had begun.

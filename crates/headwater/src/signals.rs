@@ -1,16 +1,29 @@
-//! Being told to stop: the first SIGTERM or SIGINT asks for an end in good order, the second ends at once.
+//! Being told to stop: the first SIGTERM or SIGINT asks for an end in good order, the second ends at once. SIGHUP asks for
+//! users, rules and keys to be read anew.
 
-use std::io;
+use std::io::{self, IsTerminal, stderr};
 use std::process;
 
+use rustix::termios::tcgetattr;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What the shell sees of a process that a signal ended: 128 and the signal's number.
 const ENDED_BY_SIGNAL: i32 = 128;
 
-/// Both signals, listened for since this was made.
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// An end in good order; the signal's name.
+    End(&'static str),
+    /// Reading users, rules and keys anew.
+    Reload,
+}
+
+/// The signals, listened for since this was made.
 #[derive(Debug)]
 pub struct Signals {
+    hup: Signal,
+    has_terminal: bool,
     term: Signal,
     int: Signal,
 }
@@ -21,14 +34,24 @@ impl Signals {
     /// # Errors
     /// As the system says.
     pub fn listen() -> io::Result<Self> {
-        // From here on it asks for nothing that would end us: who cares for it listens for it (`tls::keep_current`).
-        drop(signal(SignalKind::hangup())?);
-        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            has_terminal: stderr().is_terminal(),
+            hup: signal(SignalKind::hangup())?,
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+        })
     }
 
-    /// Waits for the first one and gives its name.
-    pub async fn asked(&mut self) -> &'static str {
-        self.next().await.0
+    /// Waits for the next one.
+    pub async fn asked(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.hup.recv() => {
+                // A terminal that is closed says so by this signal too, and takes what runs in it with it.
+                if self.has_terminal && tcgetattr(stderr()).is_err() { Asked::End("SIGHUP") } else { Asked::Reload }
+            }
+            _ = self.term.recv() => Asked::End("SIGTERM"),
+            _ = self.int.recv() => Asked::End("SIGINT"),
+        }
     }
 
     /// Ends the process at the next one: whoever asks twice doesn't want to wait. (Nothing acknowledged is lost: that

@@ -2,18 +2,20 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
-use headwater_event::{Principal, ProducerId, Topic};
-use headwater_hub::{Arrival, Bell, Hub};
+use headwater_event::{Principal, ProducerId, Refusal, Text, Topic};
+use headwater_hub::{Arrival, Bell, Credentials, Hub, Proof, Secret};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, Sleep, sleep, timeout};
 
 use crate::accept::{self, Stopping};
+use crate::tls::TlsPeer;
 
 use super::decode::{Item, Messages, take_hello};
 use super::ledger::{ANSWERS_LEN_MAX, Ledger};
@@ -50,7 +52,7 @@ pub struct Front {
 /// # Errors
 /// When the socket fails. Nobody needs to act on it: the client comes back and learns from WELCOME where it stands.
 pub async fn serve(connection: accept::Connection, front: &Front) -> io::Result<()> {
-    let accept::Connection { mut stream, peer, stopping, .. } = connection;
+    let accept::Connection { mut stream, peer, tls, stopping } = connection;
     let mut buffer = BytesMut::new();
     let hello = match timeout(front.settings.hello_timeout, read_hello(&mut stream, &mut buffer)).await {
         Ok(Ok(Some(hello))) => hello,
@@ -59,12 +61,16 @@ pub async fn serve(connection: accept::Connection, front: &Front) -> io::Result<
         Ok(Err(HelloError::Io(error))) => return Err(error),
         Err(_elapsed) => return refuse(stream, front, Code::Malformed).await,
     };
-    let mut claim = front.seats.claim(hello.client);
+    let topic = topic_of(hello.client);
+    let who = match who(&hello, peer, tls.as_deref(), &topic, &front.hub).await {
+        Ok(who) => who,
+        Err(refusal) => return refuse(stream, front, refusal::code(&refusal)).await,
+    };
+    let mut claim = front.seats.claim(hello.client, &who);
     if !claim.sit().await {
         return Ok(());
     }
     // The one before has stopped, so nothing of this client's is handed in any more; `last_number` waits for what was.
-    let who = Principal::anonymous();
     let last = match front.hub.last_number(&who, hello.client).await {
         Ok(last) => last,
         Err(refusal) => return refuse(stream, front, refusal::code(&refusal)).await,
@@ -73,13 +79,33 @@ pub async fn serve(connection: accept::Connection, front: &Front) -> io::Result<
     let arrival = Arrival { protocol: "frames", peer, who: &who, client: Some(&client) };
     let present = front.hub.presence().enter(arrival, &bell);
     let welcome = Welcome { status: 0, payload_max: payload_max(front), last_seq: last };
-    let ledger = Ledger::new(front.hub.clone(), who, hello.client, topic_of(hello.client), last);
+    let ledger = Ledger::new(front.hub.clone(), who, hello.client, topic, last);
     let mut connection = Connection::new(stream, front, buffer, ledger, welcome);
     connection.talk(&claim, &bell, stopping).await?;
     // Nothing more is handed in: whoever takes over needn't wait until the client has read its last answers.
     drop(claim);
     drop(present);
     linger(connection.stream).await
+}
+
+/// Who says HELLO; somebody who may write to their topic, as nobody else may even learn where its numbers stand.
+async fn who(
+    hello: &Hello,
+    peer: SocketAddr,
+    tls: Option<&TlsPeer>,
+    topic: &Topic,
+    hub: &Hub,
+) -> Result<Principal, Refusal> {
+    let proof = match Proof::from_field(Secret::new(&hello.token[..])) {
+        Proof::None => tls
+            .filter(|tls| !tls.sans.is_empty())
+            .map_or(Proof::None, |tls| Proof::Certificate { names: tls.sans.clone() }),
+        proof => proof,
+    };
+    let client_id = Some(Text::from(hello.client.to_string()));
+    let who = hub.authenticate(Credentials { proof, client_id, peer: peer.ip() }).await?;
+    hub.may_publish(&who, topic)?;
+    Ok(who)
 }
 
 enum HelloError {

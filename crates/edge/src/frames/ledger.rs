@@ -188,6 +188,10 @@ impl Ledger {
         if seq > self.last.saturating_add(1) {
             return self.say(Answer::Nack { seq, code: Code::OutOfOrder });
         }
+        // Who may no longer write uses up nothing: it's a record in the log, however small.
+        if let Err(refusal) = self.hub.may_publish(&self.who, &self.topic) {
+            return self.say(Answer::Nack { seq, code: refusal::code(&refusal) });
+        }
         match self.hub.use_up(&self.who, self.client, seq) {
             Ok(later) => {
                 self.last = seq;

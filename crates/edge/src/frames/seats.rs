@@ -1,16 +1,20 @@
-//! One connection a client id: the newest takes over, once the one before has stopped.
+//! One connection a client id of a principal: the newest takes over, once the one before has stopped.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use headwater_event::ProducerId;
+use headwater_event::{Principal, ProducerId};
 use tokio::sync::{OwnedMutexGuard, watch};
 
 /// Who is connected, by client id. Holds as many entries as there are connections with a HELLO.
 #[derive(Debug, Default)]
 pub struct Seats {
-    by_client: Mutex<HashMap<ProducerId, Arc<Seat>>>,
+    by_client: Mutex<HashMap<Name, Arc<Seat>>>,
 }
+
+/// Whose seat it is. Another principal that uses the same client id has a seat of its own: it takes nothing over, and the log
+/// refuses whichever of the two is out of order.
+type Name = (ProducerId, Principal);
 
 #[derive(Debug)]
 struct Seat {
@@ -24,7 +28,7 @@ struct Seat {
 #[derive(Debug)]
 pub struct Claim {
     seats: Arc<Seats>,
-    client: ProducerId,
+    name: Name,
     seat: Arc<Seat>,
     ticket: u64,
     newest: watch::Receiver<u64>,
@@ -32,11 +36,12 @@ pub struct Claim {
 }
 
 impl Seats {
-    /// Claims the seat of this client: whoever has it is told to leave.
-    pub fn claim(self: &Arc<Self>, client: ProducerId) -> Claim {
+    /// Claims the seat of this client of this principal: whoever has it is told to leave.
+    pub fn claim(self: &Arc<Self>, client: ProducerId, who: &Principal) -> Claim {
+        let name = (client, who.clone());
         let mut by_client = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
         let seat = by_client
-            .entry(client)
+            .entry(name.clone())
             .or_insert_with(|| Arc::new(Seat { newest: watch::Sender::new(0), turn: Arc::default() }))
             .clone();
         let mut ticket = 0;
@@ -45,7 +50,7 @@ impl Seats {
             ticket = *newest;
         });
         let newest = seat.newest.subscribe();
-        Claim { seats: self.clone(), client, seat, ticket, newest, turn: None }
+        Claim { seats: self.clone(), name, seat, ticket, newest, turn: None }
     }
 }
 
@@ -76,7 +81,7 @@ impl Drop for Claim {
         let mut by_client = self.seats.by_client.lock().unwrap_or_else(PoisonError::into_inner);
         // The map's and ours: nobody else has it or waits for it, and nobody can come while the map is locked.
         if Arc::strong_count(&self.seat) == 2 {
-            by_client.remove(&self.client);
+            by_client.remove(&self.name);
         }
     }
 }
@@ -89,10 +94,10 @@ mod tests {
     async fn the_newest_takes_over_once_the_older_has_left() {
         let seats = Arc::new(Seats::default());
         let client = ProducerId::from_u128(1);
-        let mut first = seats.claim(client);
+        let mut first = seats.claim(client, &Principal::anonymous());
         assert!(first.sit().await);
-        let mut second = seats.claim(client);
-        let mut third = seats.claim(client);
+        let mut second = seats.claim(client, &Principal::anonymous());
+        let mut third = seats.claim(client, &Principal::anonymous());
         first.superseded().await;
         let order = tokio::join!(
             async {
@@ -111,9 +116,9 @@ mod tests {
     #[tokio::test]
     async fn an_empty_seat_costs_nothing() {
         let seats = Arc::new(Seats::default());
-        let mut claim = seats.claim(ProducerId::from_u128(1));
+        let mut claim = seats.claim(ProducerId::from_u128(1), &Principal::anonymous());
         assert!(claim.sit().await);
-        let waiting = seats.claim(ProducerId::from_u128(1));
+        let waiting = seats.claim(ProducerId::from_u128(1), &Principal::anonymous());
         drop(claim);
         assert_eq!(seats.by_client.lock().unwrap().len(), 1);
         drop(waiting);

@@ -1,5 +1,7 @@
 //! The bytes of the frame protocol: every frame with its lengths and codes, for both sides. All integers are big-endian.
 
+use std::fmt;
+
 use bytes::{Buf, BufMut, Bytes};
 use headwater_event::ProducerId;
 
@@ -83,12 +85,19 @@ impl Code {
 }
 
 /// The client's first frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Hello {
     /// Whose numbers follow.
     pub client: ProducerId,
-    /// What proves it; empty without.
+    /// What proves it, `USER:PASSWORD` or a signed token; empty without.
     pub token: Bytes,
+}
+
+/// Without the token.
+impl fmt::Debug for Hello {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hello").field("client", &self.client).finish_non_exhaustive()
+    }
 }
 
 impl Hello {

@@ -18,7 +18,7 @@ use headwater_event::{Event, EventId, Headers, Publication, Text, Time, Topic};
 
 use super::body;
 use super::problem::Problem;
-use super::publish::{append, json, write_receipt};
+use super::publish::{append, caller, json, write_receipt};
 use super::query::Query;
 use super::routes::App;
 use attributes::Attributes;
@@ -29,6 +29,7 @@ const MANY: &str = "application/cloudevents-batch+json";
 
 /// Publishes one CloudEvent or a batch of them, all or none.
 pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Result<Response<Body>, Problem> {
+    let who = caller(&request);
     let query = Query::read(request.uri().query(), &["sticky"])?;
     let sticky = query.flag("sticky")?.unwrap_or(false);
     let kind = media_type(&request);
@@ -44,7 +45,7 @@ pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
     };
     let batch: Vec<Publication> = events.into_iter().map(|event| Publication { event, sticky }).collect();
     let ids: Vec<EventId> = batch.iter().map(|publication| publication.event.id.clone()).collect();
-    let receipts = append(&app, &super::principal(), batch).await?;
+    let receipts = append(&app, &who, batch).await?;
     let mut out = String::with_capacity(ids.len() * 96);
     for (id, receipt) in ids.iter().zip(receipts.iter()) {
         if is_batch {

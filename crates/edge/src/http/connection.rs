@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
-use axum::http::{Response, StatusCode};
+use axum::http::{HeaderMap, Response, StatusCode};
 use bytes::Bytes;
 use headwater_event::Later;
 use hyper::Request;
@@ -18,8 +18,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use pin_project_lite::pin_project;
 use tokio::net::TcpStream;
 
+use super::caller::telling;
 use super::first::{Ended, First, read_first};
-use super::front::Front;
+use super::front::{Front, Whence};
 use super::handover::{Handover, Wanted};
 use super::limits::Limits;
 use super::linger::farewell;
@@ -117,7 +118,7 @@ async fn begin(mut connection: Connection, front: &Arc<Front>) -> Next {
             let mut request = httparse::Request::new(&mut headers);
             // Nothing new can be wrong with it: it was read once.
             let _ = request.parse(head);
-            upgrade(connection, &request, leftover, front)
+            upgrade(connection, &request, leftover, front).await
         }
         Target::Mqtt if !has_body => {
             let mut headers = [httparse::EMPTY_HEADER; Limits::HEADERS_MAX];
@@ -130,7 +131,8 @@ async fn begin(mut connection: Connection, front: &Arc<Front>) -> Next {
             let mut request = httparse::Request::new(&mut headers);
             let _ = request.parse(head);
             let ask = sse::Ask::from_head(&request, &front.origins);
-            watch(connection, ask, front).await
+            let headers = telling(&request);
+            watch(connection, ask, &headers, front).await
         }
         _ => Next::Requests(connection, Bytes::from(bytes)),
     }
@@ -155,23 +157,41 @@ fn target(head: &[u8]) -> Target {
     }
 }
 
-async fn watch(connection: Connection, ask: Result<sse::Ask, Problem>, front: &Arc<Front>) -> Next {
+async fn watch(
+    connection: Connection,
+    ask: Result<sse::Ask, Problem>,
+    headers: &HeaderMap,
+    front: &Arc<Front>,
+) -> Next {
+    let whence = whence(&connection);
     let Connection { stream, peer, .. } = connection;
     let ask = match ask {
         Ok(ask) => ask,
         Err(problem) => return Next::Farewell(stream, problem.last_words()),
     };
-    match sse::Watcher::open(stream, peer, ask, &front.hub).await {
+    let caller = match front.caller(&whence, headers).await {
+        Ok(caller) => caller,
+        Err(problem) => return Next::Farewell(stream, problem.last_words()),
+    };
+    match sse::Watcher::open(stream, peer, ask, caller.who.clone(), &front.hub).await {
         Ok(watcher) => Next::Live(watcher),
         Err(refused) => match refused.stream {
-            Some(stream) => Next::Farewell(stream, Problem::from(refused.why).last_words()),
+            Some(stream) => Next::Farewell(stream, caller.told(Problem::from(refused.why), &front.hub).last_words()),
             None => Next::Nothing,
         },
     }
 }
 
-fn upgrade(connection: Connection, request: &httparse::Request<'_, '_>, leftover: &[u8], front: &Front) -> Next {
-    match ws::upgrade(connection, request, leftover, &front.hub, super::principal(), &front.ws) {
+fn whence(connection: &Connection) -> Whence {
+    Whence { peer: connection.peer, tls: connection.tls.clone() }
+}
+
+async fn upgrade(connection: Connection, request: &httparse::Request<'_, '_>, leftover: &[u8], front: &Front) -> Next {
+    let caller = match front.caller(&whence(&connection), &telling(request)).await {
+        Ok(caller) => caller,
+        Err(problem) => return Next::Farewell(connection.stream, problem.last_words()),
+    };
+    match ws::upgrade(connection, request, leftover, &front.hub, caller.who, &front.ws) {
         Ok(connection) => Next::WebSocket(connection),
         Err(refused) => Next::Farewell(refused.stream, refused.why.answer()),
     }
@@ -183,6 +203,9 @@ fn talk_mqtt(connection: Connection, request: &httparse::Request<'_, '_>, leftov
         let problem = Problem::new(StatusCode::NOT_FOUND, "not_found", "MQTT is switched off here".to_owned());
         return Next::Farewell(connection.stream, problem.last_words());
     };
+    if let Err(problem) = front.is_for_us(&telling(request)) {
+        return Next::Farewell(connection.stream, problem.last_words());
+    }
     match ws::upgrade::judge_for(request, &front.ws, crate::mqtt::SUBPROTOCOL) {
         Ok(answer) => Next::Mqtt(Box::pin(crate::mqtt::serve_ws(connection, answer, leftover.to_vec(), mqtt))),
         Err(why) => Next::Farewell(connection.stream, why.answer()),
@@ -195,7 +218,8 @@ async fn serve_requests(connection: Connection, read: Bytes, front: &Arc<Front>)
     let handover = Arc::new(Handover::default());
     let wire = Wire::new(stream, read, front.limits.stalled, Arc::clone(&handover));
     let (serving, wanted) = (Arc::clone(front), Arc::clone(&handover));
-    let service = service_fn(move |request| answer(Arc::clone(&serving), Arc::clone(&wanted), request));
+    let whence = Whence { peer, tls: tls.clone() };
+    let service = service_fn(move |request| answer(Arc::clone(&serving), Arc::clone(&wanted), whence.clone(), request));
     let mut requests = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(front.limits.further_head)
@@ -217,8 +241,11 @@ async fn serve_requests(connection: Connection, read: Bytes, front: &Arc<Front>)
     let connection = Connection { stream: parts.io.into_inner().into_stream(), peer, tls, stopping };
     match handover.take() {
         None => Next::Farewell(connection.stream, Vec::new()),
-        Some(Wanted::Live(ask)) => watch(connection, Ok(ask), front).await,
-        Some(Wanted::WebSocket(head)) => head.with(|request| upgrade(connection, request, &parts.read_buf, front)),
+        Some(Wanted::Live(ask, headers)) => watch(connection, Ok(ask), &headers, front).await,
+        Some(Wanted::WebSocket(head)) => {
+            let mut headers = head.headers();
+            upgrade(connection, &head.request(&mut headers), &parts.read_buf, front).await
+        }
     }
 }
 
@@ -226,7 +253,8 @@ async fn serve_requests(connection: Connection, read: Bytes, front: &Arc<Front>)
 fn answer(
     front: Arc<Front>,
     handover: Arc<Handover>,
+    whence: Whence,
     request: Request<Incoming>,
 ) -> Later<'static, Result<Response<Body>, Infallible>> {
-    Box::pin(async move { Ok(front.answer(request, &handover).await) })
+    Box::pin(async move { Ok(front.answer(request, &handover, &whence).await) })
 }

@@ -1,6 +1,7 @@
 //! What all HTTP connections share, and what happens to every request: whence it may come, who answers it, and what every
 //! answer says.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -8,7 +9,7 @@ use axum::body::Body;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    HOST, HeaderMap, ORIGIN, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    COOKIE, HOST, HeaderMap, ORIGIN, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use axum::response::IntoResponse;
@@ -17,10 +18,13 @@ use hyper::Request;
 use hyper::body::Incoming;
 use tower_service::Service;
 
+use super::caller::{Caller, Cookies, Seen, is_changing, telling};
 use super::handover::{Handover, Head, Wanted};
+use super::hosts::Hosts;
 use super::limits::Limits;
 use super::problem::Problem;
 use crate::sse;
+use crate::tls::TlsPeer;
 use crate::ws;
 
 /// For pages: nothing from anywhere else, nothing inline, no frame around them.
@@ -30,7 +34,7 @@ pub(super) const PAGE_POLICY: &str = "default-src 'self'; frame-ancestors 'none'
 const EXPOSED: &str = "etag, headwater-head, headwater-position, retry-after";
 
 /// The headers that a page of an allowed origin may send.
-const ALLOWED_HEADERS: &str = "content-type, idempotency-key, if-none-match, last-event-id";
+const ALLOWED_HEADERS: &str = "authorization, content-type, idempotency-key, if-none-match, last-event-id";
 
 /// How long a browser may remember that, in seconds: the most that browsers keep it.
 const ALLOWED_AGE: &str = "7200";
@@ -44,11 +48,25 @@ pub(super) struct Front {
     pub(super) ws: Arc<ws::Settings>,
     /// What MQTT over WebSocket goes to, where there is MQTT.
     pub(super) mqtt: Option<crate::mqtt::Front>,
+    pub(super) hosts: Hosts,
+    pub(super) cookies: Option<Cookies>,
+}
+
+/// Where a connection comes from.
+#[derive(Clone)]
+pub(super) struct Whence {
+    pub(super) peer: SocketAddr,
+    pub(super) tls: Option<Arc<TlsPeer>>,
 }
 
 impl Front {
     /// Answers one request that came through hyper.
-    pub(super) async fn answer(&self, request: Request<Incoming>, handover: &Handover) -> Response<Body> {
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        handover: &Handover,
+        whence: &Whence,
+    ) -> Response<Body> {
         let origin = request.headers().get(ORIGIN).cloned();
         let shared = origin.filter(|origin| self.is_allowed_by_name(origin));
         let mut response = match self.guard(&request) {
@@ -57,11 +75,50 @@ impl Front {
             Ok(()) => match self.hand_over(request, handover) {
                 Err(problem) => problem.into_response(),
                 Ok(None) => unseen(),
-                Ok(Some(request)) => self.route(request).await,
+                Ok(Some(request)) => self.answer_caller(request, whence).await,
             },
         };
         finish(&mut response, shared);
         response
+    }
+
+    /// Answers one whose sender has to be known.
+    async fn answer_caller(&self, mut request: Request<Incoming>, whence: &Whence) -> Response<Body> {
+        let caller = match self.caller(whence, request.headers()).await {
+            Ok(caller) => caller,
+            Err(problem) => return problem.into_response(),
+        };
+        if caller.by.is_of_itself() && is_changing(request.method()) && !self.is_of_a_page_of_ours(request.headers()) {
+            let detail = "a browser shows this login by itself: say by Origin that a page of this hub asks";
+            return Problem::new(StatusCode::FORBIDDEN, "origin", detail).into_response();
+        }
+        request.extensions_mut().insert(caller.clone());
+        let response = self.route(request).await;
+        match response.extensions().get::<Problem>() {
+            Some(problem) if problem.status == StatusCode::FORBIDDEN => {
+                caller.told(problem.clone(), &self.hub).into_response()
+            }
+            _ => response,
+        }
+    }
+
+    /// Whether it was sent to a name that is ours.
+    pub(super) fn is_for_us(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        self.hosts.check(host_of(headers))
+    }
+
+    /// Who sends a request with these headers.
+    pub(super) async fn caller(&self, whence: &Whence, headers: &HeaderMap) -> Result<Caller, Problem> {
+        self.is_for_us(headers)?;
+        let seen =
+            Seen { hub: &self.hub, cookies: self.cookies.as_ref(), peer: whence.peer, tls: whence.tls.as_deref() };
+        Caller::find(seen, headers).await
+    }
+
+    /// A program that shows a certificate has no `Origin`, and is no browser; a browser says where its page is from.
+    fn is_of_a_page_of_ours(&self, headers: &HeaderMap) -> bool {
+        let is_browser = headers.contains_key(COOKIE) || headers.contains_key("sec-fetch-site");
+        !is_browser || headers.contains_key(ORIGIN) && self.may_come_from(headers)
     }
 
     async fn route(&self, request: Request<Incoming>) -> Response<Body> {
@@ -93,7 +150,7 @@ impl Front {
     /// A browser lets a page of any site send requests here, in the name of who visits it. Those that change something
     /// must come from our own pages, from an origin that was allowed by name, or from no browser at all.
     fn guard(&self, request: &Request<Incoming>) -> Result<(), Problem> {
-        if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        if !is_changing(request.method()) {
             return Ok(());
         }
         if self.may_come_from(request.headers()) {
@@ -105,7 +162,7 @@ impl Front {
 
     fn may_come_from(&self, headers: &HeaderMap) -> bool {
         let mut origins = headers.get_all(ORIGIN).iter();
-        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let host = host_of(headers);
         match (origins.next(), origins.next()) {
             (None, _) => true,
             (Some(origin), None) => origin.to_str().is_ok_and(|origin| self.origins.may_connect(Some(origin), host)),
@@ -124,13 +181,18 @@ impl Front {
             "/v1/ws" if is_plain => Wanted::WebSocket(Head(request.into_parts().0)),
             "/v1/live" if is_plain => {
                 let head = Head(request.into_parts().0);
-                Wanted::Live(head.with(|head| sse::Ask::from_head(head, &self.origins))?)
+                let ask = head.with(|head| sse::Ask::from_head(head, &self.origins))?;
+                Wanted::Live(ask, head.with(telling))
             }
             _ => return Ok(Some(request)),
         };
         handover.want(wanted);
         Ok(None)
     }
+}
+
+fn host_of(headers: &HeaderMap) -> &str {
+    headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default()
 }
 
 /// What hyper is told when the socket has another purpose from now on; nobody sees it.

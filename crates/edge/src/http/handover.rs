@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
 
 use crate::sse;
@@ -16,8 +17,8 @@ use crate::sse;
 pub(super) enum Wanted {
     /// A WebSocket, as this request asks for it.
     WebSocket(Head),
-    /// Server-sent events.
-    Live(sse::Ask),
+    /// Server-sent events, and what tells who asks.
+    Live(sse::Ask, HeaderMap),
 }
 
 /// The wish of one connection, shared between its routes and its socket.
@@ -54,15 +55,22 @@ pub(super) struct Head(pub(super) Parts);
 impl Head {
     /// Shows the head.
     pub(super) fn with<T>(&self, look: impl FnOnce(&httparse::Request<'_, '_>) -> T) -> T {
-        let Parts { method, uri, version, headers, .. } = &self.0;
-        let mut headers: Vec<_> = headers
-            .iter()
-            .map(|(name, value)| httparse::Header { name: name.as_str(), value: value.as_bytes() })
-            .collect();
-        let mut request = httparse::Request::new(&mut headers);
+        look(&self.request(&mut self.headers()))
+    }
+
+    /// Its headers.
+    pub(super) fn headers(&self) -> Vec<httparse::Header<'_>> {
+        let headers = self.0.headers.iter();
+        headers.map(|(name, value)| httparse::Header { name: name.as_str(), value: value.as_bytes() }).collect()
+    }
+
+    /// The head over these headers.
+    pub(super) fn request<'h, 'b>(&'b self, headers: &'h mut [httparse::Header<'b>]) -> httparse::Request<'h, 'b> {
+        let Parts { method, uri, version, .. } = &self.0;
+        let mut request = httparse::Request::new(headers);
         request.method = Some(method.as_str());
         request.path = Some(uri.path_and_query().map_or(uri.path(), |whole| whole.as_str()));
         request.version = Some(u8::from(*version == axum::http::Version::HTTP_11));
-        look(&request)
+        request
     }
 }

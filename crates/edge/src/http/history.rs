@@ -12,6 +12,7 @@ use headwater_event::{Recorded, Refusal, json};
 use headwater_hub::{From as Begin, History};
 
 use super::problem::Problem;
+use super::publish::caller;
 use super::query::Query;
 use super::routes::App;
 
@@ -33,7 +34,7 @@ pub(super) async fn history(State(app): State<Arc<App>>, request: Request) -> Re
     let query = Query::read(request.uri().query(), &["filter", "from", "limit"])?;
     let from = query.from()?.unwrap_or(Begin::Oldest);
     let left = query.limit(LIMIT, LIMIT_MAX)?;
-    let history = app.hub.history(&super::principal(), query.filter()?, from)?;
+    let history = app.hub.history(&caller(&request), query.filter()?, from)?;
     let head = history.end();
     let lines = Lines { history, page: Vec::new().into_iter(), left };
     let body = match *request.method() {

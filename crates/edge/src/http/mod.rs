@@ -5,6 +5,7 @@
 //! nothing is compressed.
 
 mod body;
+mod caller;
 mod cloudevents;
 mod connection;
 mod docs;
@@ -15,6 +16,7 @@ mod front;
 mod handover;
 mod health;
 mod history;
+mod hosts;
 mod limits;
 mod linger;
 mod metrics;
@@ -28,16 +30,10 @@ mod serve;
 mod sticky;
 mod wire;
 
-use headwater_event::Principal;
-
+pub use caller::{By, Caller, Cookies, PASSWORD_PROTOCOL, TOKEN_PROTOCOL};
+pub use hosts::Hosts;
 pub use limits::Limits;
 pub(crate) use linger::poll_discard;
 pub use problem::{PROBLEM_JSON, Problem};
 pub(crate) use query::{Query, bad as bad_parameter};
 pub use serve::{ServeSettings, serve};
-
-/// Who asks. Identities come with the access rules; until then everybody is the same nobody, and this is the one place
-/// that says so.
-pub(crate) const fn principal() -> Principal {
-    Principal::anonymous()
-}

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use headwater_event::json::write_str;
+
+/// How somebody can show who they are. A browser asks its user for a name and a password then.
+const CHALLENGE: &str = "Bearer realm=\"headwater\", Basic realm=\"headwater\", charset=\"UTF-8\"";
 
 /// The media type of a problem document.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -71,9 +74,11 @@ impl Problem {
     #[must_use]
     pub fn last_words(&self) -> Vec<u8> {
         let document = self.document();
+        let challenge =
+            if self.asks_for_login() { format!("WWW-Authenticate: {CHALLENGE}\r\n") } else { String::new() };
         let wait = self.retry_after.map(|wait| format!("Retry-After: {}\r\n", whole_seconds(wait))).unwrap_or_default();
         let mut out = format!(
-            "HTTP/1.1 {} {}\r\nContent-Type: {PROBLEM_JSON}\r\nContent-Length: {}\r\n{wait}Cache-Control: no-store\r\n\
+            "HTTP/1.1 {} {}\r\nContent-Type: {PROBLEM_JSON}\r\nContent-Length: {}\r\n{wait}{challenge}Cache-Control: no-store\r\n\
              X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n",
             self.status.as_u16(),
             self.title(),
@@ -82,6 +87,10 @@ impl Problem {
         .into_bytes();
         out.extend_from_slice(&document);
         out
+    }
+
+    fn asks_for_login(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
     }
 
     fn title(&self) -> &'static str {
@@ -104,6 +113,11 @@ impl IntoResponse for Problem {
         if let Some(wait) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
+        if self.asks_for_login() {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+        }
+        // For the front, which spells some of them otherwise for those who have shown nothing.
+        response.extensions_mut().insert(self);
         response
     }
 }

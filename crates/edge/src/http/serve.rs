@@ -5,15 +5,17 @@ use std::sync::Arc;
 use axum::Router;
 use headwater_hub::Hub;
 
+use super::caller::Cookies;
 use super::connection;
 use super::front::Front;
+use super::hosts::Hosts;
 use super::limits::Limits;
 use super::routes::{App, routes};
 use crate::accept::{AcceptCounts, Listener, Stopping};
 use crate::ws;
 
 /// What the HTTP edge is started with.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct ServeSettings {
     /// Further routes: the console, the applications. They get the same guards and headers as our own; a route that is
     /// there already is a panic at the start.
@@ -26,13 +28,17 @@ pub struct ServeSettings {
     pub ws: ws::Settings,
     /// What `/mqtt` speaks to; `None` serves nothing there.
     pub mqtt: Option<crate::mqtt::Front>,
+    /// Under which names it answers.
+    pub hosts: Hosts,
+    /// Who the cookies of a request stand for, where logins of browsers are kept.
+    pub cookies: Option<Cookies>,
     /// Names and counts of all listeners, this one's too, for /metrics.
     pub listeners: Vec<(&'static str, Arc<AcceptCounts>)>,
 }
 
 /// Serves until the end is requested; gives how many connections had not ended in time.
 pub async fn serve(listener: Listener, hub: Arc<Hub>, settings: ServeSettings, stopping: Stopping) -> usize {
-    let ServeSettings { extra_routes, limits, origins, ws, mqtt, listeners } = settings;
+    let ServeSettings { extra_routes, limits, origins, ws, mqtt, hosts, cookies, listeners } = settings;
     let app = App::new(Arc::clone(&hub), limits, listeners);
     let front = Arc::new(Front {
         hub,
@@ -41,6 +47,8 @@ pub async fn serve(listener: Listener, hub: Arc<Hub>, settings: ServeSettings, s
         mqtt,
         ws: Arc::new(ws::Settings { origins: origins.clone(), ..ws }),
         origins,
+        hosts,
+        cookies,
     });
     listener.run(stopping, move |connection| connection::serve(connection, Arc::clone(&front))).await
 }

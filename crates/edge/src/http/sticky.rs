@@ -11,7 +11,7 @@ use axum::http::{HeaderValue, Response, StatusCode};
 use headwater_event::{Filter, Position, Recorded, Topic, json};
 
 use super::problem::Problem;
-use super::publish::{HEADER_PREFIX, HEADERS_KEPT, json as json_answer, topic};
+use super::publish::{HEADER_PREFIX, HEADERS_KEPT, caller, json as json_answer, topic};
 use super::query::{Query, bad};
 use super::routes::{App, rest_of_path};
 
@@ -37,7 +37,7 @@ const FOREIGN_POLICY: &str = "default-src 'none'; sandbox";
 pub(super) async fn one(State(app): State<Arc<App>>, request: Request) -> Result<Response<Body>, Problem> {
     let topic = topic(rest_of_path(&request, "/v1/sticky/"))?;
     Query::read(request.uri().query(), &[])?;
-    let page = app.hub.latest(&super::principal(), &Filter::from(&topic), None, 1).await?;
+    let page = app.hub.latest(&caller(&request), &Filter::from(&topic), None, 1).await?;
     let Some(recorded) = page.events.into_iter().next() else {
         return Err(Problem::new(StatusCode::NOT_FOUND, "no_state", format!("{topic} has no sticky event")));
     };
@@ -87,6 +87,7 @@ fn describe(recorded: &Recorded, etag: &str, out: &mut HeaderMap) {
 
 /// The states of all topics that a filter wants, page by page.
 pub(super) async fn list(State(app): State<Arc<App>>, request: Request) -> Result<Response<Body>, Problem> {
+    let who = caller(&request);
     let query = Query::read(request.uri().query(), &["filter", "after", "limit"])?;
     let filter = query.filter()?;
     let mut after: Option<Topic> =
@@ -94,7 +95,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, request: Request) -> Resul
     let mut left = query.limit(LIMIT, LIMIT_MAX)?;
     let mut list = List::default();
     loop {
-        let page = app.hub.latest(&super::principal(), &filter, after.as_ref(), left.min(ASKED_AT_ONCE)).await?;
+        let page = app.hub.latest(&who, &filter, after.as_ref(), left.min(ASKED_AT_ONCE)).await?;
         left -= page.events.len().min(left);
         list.add(&page.events, page.as_of);
         after = page.next;

@@ -8,14 +8,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_event::Position;
+use headwater_event::{Position, Principal};
 use headwater_hub::{Arrival, From as Begin, Hub, Outlet, OutletSettings, Present, Sink, Watch, WatchError};
 use tokio::net::TcpStream;
 
 use super::ask::Ask;
 use super::spelling::{ServerSent, id};
 use crate::accept::Stopping;
-use crate::http::{poll_discard, principal};
+use crate::http::poll_discard;
 
 /// How often a silent connection shows that it lives: WHATWG HTML section 9.2.7 advises about 15 s, as proxies give up on
 /// silent connections after 30 s or more.
@@ -59,12 +59,18 @@ impl Watcher {
     ///
     /// # Errors
     /// Why the hub refuses.
-    pub async fn open(stream: TcpStream, peer: SocketAddr, ask: Ask, hub: &Arc<Hub>) -> Result<Self, Box<Refused>> {
+    pub async fn open(
+        stream: TcpStream,
+        peer: SocketAddr,
+        ask: Ask,
+        who: Principal,
+        hub: &Arc<Hub>,
+    ) -> Result<Self, Box<Refused>> {
         let spelling = Arc::clone(&SPELLING);
         let head = head(&ask, hub, peer);
         let socket = Arc::new(stream);
         let settings = OutletSettings { beat: Some((BEAT, spelling.clone())), ..OutletSettings::default() };
-        let outlet = hub.outlet(principal(), Box::new(Socket(Arc::clone(&socket))), settings);
+        let outlet = hub.outlet(who, Box::new(Socket(Arc::clone(&socket))), settings);
         let Ask { filter, from, sticky, behind, .. } = ask;
         let watch = Watch { filter, from, sticky, encoder: spelling, behind, again: Vec::new(), is_only_states: false };
         match outlet.watch_after(watch, |_, _| head).await {

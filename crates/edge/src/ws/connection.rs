@@ -156,7 +156,8 @@ impl Connection {
         if let Poll::Ready(closed) = self.outlet.poll_drive(cx, &mut |cx| socket.poll_write_ready(cx)) {
             match closed {
                 Closed::Asked => {}
-                Closed::Dismissed => self.say_dismissed(),
+                Closed::Dismissed => self.say_sent_away("disconnected by an administrator"),
+                Closed::NotAllowed => self.say_sent_away("a right was taken back"),
                 _ => return Turn::Over,
             }
             self.end_writing();

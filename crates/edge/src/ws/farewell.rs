@@ -24,12 +24,12 @@ impl Connection {
         self.end_with(&payload);
     }
 
-    /// A person has sent this client away: it is told, if it reads.
-    pub(super) fn say_dismissed(&self) {
+    /// This client has to go: it is told why, if it reads.
+    pub(super) fn say_sent_away(&self, why: &str) {
         let mut frame = Vec::new();
         write_frame(
             Opcode::Close,
-            &close::close_payload(close::POLICY, "disconnected by an administrator"),
+            &close::close_payload(close::POLICY, why),
             &mut frame,
         );
         self.outlet.last_words(&frame);

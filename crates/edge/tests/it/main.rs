@@ -3,6 +3,7 @@
 
 mod accept;
 mod frames;
+mod guarded;
 mod http;
 mod memory;
 mod presence;

@@ -73,8 +73,9 @@ fn begin(stream: &mut TcpStream, protocol: Protocol, filter: &str) -> anyhow::Re
         }
         Protocol::Sse => {
             let filter = filter.replace('#', "%23").replace('+', "%2B");
-            let ask =
-                format!("GET /v1/live?filter={filter} HTTP/1.1\r\nHost: bench\r\nAccept: text/event-stream\r\n\r\n");
+            let ask = format!(
+                "GET /v1/live?filter={filter} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
+            );
             stream.write_all(ask.as_bytes())?;
             let mut read = Vec::new();
             let end = b"\r\n\r\n";

@@ -9,7 +9,7 @@ pub const PONG: u8 = 10;
 /// The request that opens a WebSocket. The key is the one of RFC 6455: who opens ten thousand to measure needs no secret.
 pub fn request(path: &str) -> String {
     format!(
-        "GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
 }

@@ -1,6 +1,7 @@
 //! The commands' way to a running hub: HTTP/1.1 over one connection a request.
 
 mod events;
+mod login;
 mod trust;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use hyper::{Request, Response, header};
 use hyper_util::rt::TokioIo;
 
 pub use events::{Sent, ServerSentEvents};
+pub use login::{Login, LoginArgs};
 pub use trust::{TrustArgs, connect};
 
 use crate::exit;
@@ -36,6 +38,8 @@ pub struct HubArgs {
     pub addr: Option<String>,
     #[command(flatten)]
     pub trust: TrustArgs,
+    #[command(flatten)]
+    pub login: LoginArgs,
 }
 
 /// A hub's HTTP address: host and port.
@@ -44,6 +48,7 @@ pub struct Hub {
     authority: String,
     /// Whom to believe that it is the hub; `None` for plain text.
     trust: Option<Trust>,
+    login: Option<Login>,
 }
 
 /// The hub said no.
@@ -70,7 +75,8 @@ impl HubArgs {
     /// Usage, when it is no address.
     pub fn hub(&self) -> anyhow::Result<Hub> {
         let addr = self.addr.clone().or_else(|| std::env::var("HEADWATER_ADDR").ok());
-        Hub::parse(addr.as_deref().unwrap_or(ADDR_DEFAULT), self.trust.trust()?)
+        let login = self.login.login()?;
+        Ok(Hub { login, ..Hub::parse(addr.as_deref().unwrap_or(ADDR_DEFAULT), self.trust.trust()?)? })
     }
 }
 
@@ -90,7 +96,7 @@ impl Hub {
             Some((host, port))
                 if !host.is_empty() && !authority.contains(['/', ' ']) && port.parse::<u16>().is_ok() =>
             {
-                Ok(Self { authority: authority.to_owned(), trust })
+                Ok(Self { authority: authority.to_owned(), trust, login: None })
             }
             _ => exit::usage(format!("{text:?} is no address; write one as 127.0.0.1:8080")),
         }
@@ -107,6 +113,9 @@ impl Hub {
             Err(_) => bail!("can't reach a hub at {}: no answer in {} s", self.authority, CONNECT_WAIT.as_secs()),
         };
         request.headers_mut().insert(header::HOST, self.authority.parse()?);
+        if let Some(login) = &self.login {
+            request.headers_mut().insert(header::AUTHORIZATION, login.header()?);
+        }
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;
         // Ends by itself with the connection; its errors reach us through the answer and its body.
         tokio::spawn(connection);

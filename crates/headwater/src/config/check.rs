@@ -1,10 +1,11 @@
-//! `headwater check`: reads the settings as `serve` would, and prints what they mean.
+//! `headwater check`: reads the settings, users, rules and keys as `serve` would, and prints what the settings mean.
 
 use std::io::Write;
 
 use super::read::{Sources, load};
 use super::reference;
 use super::table::KEYS;
+use crate::access::Files;
 use crate::cli::CheckArgs;
 use crate::exit;
 
@@ -18,6 +19,7 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
     }
     let loaded = Sources::gather(&args.settings).and_then(|sources| load(&sources));
     let mut loaded = loaded.map_err(|faults| exit::Usage(faults.to_string()))?;
+    let files = Files::new(&loaded).read().map_err(|faults| exit::Usage(faults.to_string()))?;
     let mut out = Vec::new();
     for (key, origin) in KEYS.iter().zip(&loaded.origins) {
         let value = key.show(&mut loaded.config);
@@ -37,6 +39,10 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
     std::io::stdout().write_all(&out)?;
     if loaded.file.is_none() {
         eprintln!("no settings file: these are flags, environment and defaults");
+    }
+    eprintln!("access: {}", files.told());
+    for remark in files.remarks {
+        eprintln!("access: {remark}");
     }
     Ok(())
 }

@@ -64,7 +64,8 @@ fn plain(value: &DeValue<'_>) -> Option<String> {
     }
 }
 
-fn line_of(text: &str, at: usize) -> usize {
+/// The line of a byte, from 1.
+pub fn line_of(text: &str, at: usize) -> usize {
     1 + text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count()
 }
 

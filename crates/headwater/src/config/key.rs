@@ -36,6 +36,10 @@ pub enum Kind {
     Address(At<Address>),
     /// A file, or `off`.
     OptionalFile(At<Option<PathBuf>>),
+    /// A file, or `auto` for the usual one where it is there.
+    AutoFile(At<Option<PathBuf>>),
+    /// A text, or `none`.
+    Text(At<String>),
     /// Where a certificate comes from.
     Cert(At<Tls>),
     /// Protocols that can be encrypted.
@@ -119,6 +123,8 @@ impl Key {
             Kind::Folder(at) => *at(config) = folder(text)?,
             Kind::Address(at) => *at(config) = address(text)?,
             Kind::OptionalFile(at) => *at(config) = or_off(text, folder)?,
+            Kind::AutoFile(at) => *at(config) = if text == "auto" { None } else { Some(folder(text)?) },
+            Kind::Text(at) => *at(config) = if text == "none" { String::new() } else { text.to_owned() },
             Kind::Cert(at) => at(config).set_cert(text)?,
             Kind::Protocols(at) => *at(config) = protocols(listed(text))?,
             Kind::Switch(at) => *at(config) = switch(text)?,
@@ -181,6 +187,11 @@ impl Key {
             Kind::Folder(at) => at(config).display().to_string(),
             Kind::Address(at) => at(config).map_or_else(off, |addr| addr.to_string()),
             Kind::OptionalFile(at) => at(config).as_ref().map_or_else(off, |path| path.display().to_string()),
+            Kind::AutoFile(at) => {
+                at(config).as_ref().map_or_else(|| "auto".to_owned(), |path| path.display().to_string())
+            }
+            Kind::Text(at) if at(config).is_empty() => "none".to_owned(),
+            Kind::Text(at) => at(config).clone(),
             Kind::Cert(at) => at(config).show_cert(),
             Kind::Protocols(at) => show_protocols(at(config)),
             Kind::Switch(at) => at(config).to_string(),

@@ -17,6 +17,7 @@ mod tls;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use headwater_edge::accept::AcceptSettings;
 use headwater_edge::frames::FrameSettings;
@@ -24,8 +25,11 @@ use headwater_edge::mqtt::MqttSettings;
 use headwater_edge::tls::Spoken;
 use headwater_edge::{http, ws};
 use headwater_eventlog::OpenOptions;
+use headwater_hub::access::TokenRules;
 
-use fault::Faults;
+pub use fault::Faults;
+pub use file::line_of;
+pub use nearest::nearest;
 use quantity::show_size;
 pub use read::{Loaded, Open, Sources, load};
 pub use tls::{Cert, Tls};
@@ -47,6 +51,8 @@ pub struct Config {
     pub http_edge: http::Limits,
     /// How WebSockets behave, and which sites' pages may use the hub.
     pub ws: ws::Settings,
+    /// Under which names beside addresses and `localhost` the hub answers.
+    pub hosts: Vec<String>,
     /// What the frame edge allows.
     pub frames_edge: FrameSettings,
     /// What the MQTT edge allows.
@@ -57,6 +63,8 @@ pub struct Config {
     pub hub: headwater_hub::Settings,
     /// Which applications run.
     pub apps: Vec<App>,
+    /// Where users, rules and keys lie.
+    pub access: AccessFiles,
     /// Who may do what without an identity.
     pub anonymous: Anonymous,
     /// What is told on stderr.
@@ -99,15 +107,28 @@ impl App {
     }
 }
 
-/// What somebody without an identity may do, until there are rules.
+/// What somebody without an identity may do, beside what rules say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anonymous {
     /// Everything on a machine that tries the hub out (no settings file, loopback only), nothing elsewhere.
     Auto,
-    /// Publish and watch everywhere but on reserved topics.
+    /// Publish and watch everywhere but on reserved topics; and so may everybody else, whatever rules say.
     All,
-    /// Nothing.
+    /// Nothing, whatever rules say.
     None,
+}
+
+/// Where users, rules and keys lie, and what is asked of tokens.
+#[derive(Clone, Debug, Default)]
+pub struct AccessFiles {
+    /// The users; `None` for the usual name in the data folder.
+    pub users_file: Option<PathBuf>,
+    /// The rules; `None` for the usual name in the data folder.
+    pub rules_file: Option<PathBuf>,
+    /// The keys that tokens are signed with; without them no token is taken.
+    pub token_keys_file: Option<PathBuf>,
+    /// What a token must say.
+    pub tokens: TokenRules,
 }
 
 /// What is told on stderr.
@@ -130,11 +151,13 @@ impl Default for Config {
             tls: Tls::default(),
             http_edge: http::Limits::default(),
             ws: ws::Settings::default(),
+            hosts: Vec::new(),
             frames_edge: FrameSettings::default(),
             mqtt_edge: MqttSettings::default(),
             accept: AcceptSettings::default(),
             hub: headwater_hub::Settings::default(),
             apps: vec![App::Intake],
+            access: AccessFiles::default(),
             anonymous: Anonymous::Auto,
             logging: Logging { level: "info".to_owned(), json: false },
         }

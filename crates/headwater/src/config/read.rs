@@ -15,7 +15,7 @@ const FILE_DEFAULT: &str = "headwater.toml";
 
 /// Names with our prefix that are no settings of the hub but of the commands beside it.
 const ENV_BESIDE: &[&str] =
-    &["HEADWATER_CONFIG", "HEADWATER_READY_FILE", "HEADWATER_ADDR", "HEADWATER_CA", "HEADWATER_LOG"];
+    &["HEADWATER_CONFIG", "HEADWATER_READY_FILE", "HEADWATER_ADDR", "HEADWATER_CA", "HEADWATER_LOG", "HEADWATER_TOKEN"];
 
 /// Names with our prefix that steer the project's own tests; the hubs that those start inherit them.
 const ENV_OF_TESTS: &[&str] =

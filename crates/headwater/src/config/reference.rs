@@ -63,6 +63,8 @@ fn may_be(key: &Key) -> String {
         Kind::Folder(_) => "a folder".to_owned(),
         Kind::Address(_) => "address and port, or `off`".to_owned(),
         Kind::OptionalFile(_) => "a file, or `off`".to_owned(),
+        Kind::AutoFile(_) => "a file, or `auto`".to_owned(),
+        Kind::Text(_) => "a text, or `none`".to_owned(),
         Kind::Cert(_) => "`off`, `auto`, a file, or CERT,KEY".to_owned(),
         Kind::Protocols(_) => "`http`, `mqtt`, `frames`, or `none`".to_owned(),
         Kind::Switch(_) => "`true`, `false`".to_owned(),

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use headwater_edge::tls::Asked;
 
+use headwater_hub::access::LEEWAY_MAX;
+
 use super::key::{Key, Kind, Number};
 use super::{Anonymous, Config};
 
@@ -93,6 +95,14 @@ pub static KEYS: &[Key] = &[
         kind: Kind::Texts(|c| &mut c.ws.origins.allowed),
         help: "Pages of which other sites may use this hub from a browser, as `https://app.example.com`; a list, or `none`. \
                Pages that it serves itself always may.",
+    },
+    Key {
+        name: "http.hosts",
+        flag: None,
+        kind: Kind::Texts(|c| &mut c.hosts),
+        help: "Names under which the hub answers beside addresses and `localhost`; a list, or `none`. Other names are \
+               refused when some are listed here, and while everybody on this machine may everything: a page of another \
+               site could have its own name lead here.",
     },
     Key {
         name: "http.first_byte_timeout",
@@ -450,9 +460,58 @@ pub static KEYS: &[Key] = &[
         name: "access.anonymous",
         flag: None,
         kind: Kind::Word { words: &["auto", "all", "none"], set: set_anonymous, get: |c| c.anonymous as usize },
-        help: "What clients may do: `all` lets everybody publish and watch everywhere but on reserved topics, `none` \
-               nobody anywhere. `auto` is `all` while there is no settings file and every listener is on loopback, and \
-               `none` otherwise. Users and rules come with a later version.",
+        help: "What clients may do that show nothing: `all` lets everybody publish and watch everywhere but on reserved \
+               topics, whatever the rules say; `none` lets none of them in; `auto` leaves it to the role `anonymous`. \
+               While there is no settings file, no rules' file, and every listener is on loopback, `auto` is `all`.",
+    },
+    Key {
+        name: "access.users_file",
+        flag: None,
+        kind: Kind::AutoFile(|c| &mut c.access.users_file),
+        help: "The users, as `headwater user` writes them; `auto` is `users.toml` in the data folder, where there is one.",
+    },
+    Key {
+        name: "access.rules_file",
+        flag: None,
+        kind: Kind::AutoFile(|c| &mut c.access.rules_file),
+        help: "What each role may publish and watch; `auto` is `rules.toml` in the data folder, where there is one. \
+               Without rules nobody may anything.",
+    },
+    Key {
+        name: "access.token_keys_file",
+        flag: None,
+        kind: Kind::OptionalFile(|c| &mut c.access.token_keys_file),
+        help: "The keys that tokens are signed with, a JWK set; without it no token is taken.",
+    },
+    Key {
+        name: "access.token_issuer",
+        flag: None,
+        kind: Kind::Text(|c| &mut c.access.tokens.issuer),
+        help: "Who must have made a token (`iss`), letter by letter.",
+    },
+    Key {
+        name: "access.token_audience",
+        flag: None,
+        kind: Kind::Text(|c| &mut c.access.tokens.audience),
+        help: "Whom a token must be meant for (`aud`).",
+    },
+    Key {
+        name: "access.token_user_claim",
+        flag: None,
+        kind: Kind::Text(|c| &mut c.access.tokens.user_claim),
+        help: "Which claim of a token is the user's name.",
+    },
+    Key {
+        name: "access.token_roles_claim",
+        flag: None,
+        kind: Kind::Text(|c| &mut c.access.tokens.roles_claim),
+        help: "Which claim of a token lists the user's roles; a dot leads into an object (`realm_access.roles`).",
+    },
+    Key {
+        name: "access.token_leeway",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.access.tokens.leeway, min: Duration::ZERO, max: LEEWAY_MAX },
+        help: "How far the issuer's clock may be from ours.",
     },
     Key {
         name: "logging.level",

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use headwater_edge::tls::Trust;
 use uuid::Uuid;
 
-use crate::client::TrustArgs;
+use crate::client::{LoginArgs, TrustArgs};
 use crate::exit;
 use connection::{End, Link};
 use lines::{Counted, Lines};
@@ -54,9 +54,8 @@ pub struct Args {
     /// The client id, a UUID: one sender's lines are numbered under it [default: a new one, which is printed]
     #[arg(long, value_name = "UUID")]
     id: Option<Uuid>,
-    /// A file with the token to show to the hub
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    login: LoginArgs,
     /// The hub's frames listener
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7007")]
     addr: String,
@@ -88,7 +87,7 @@ fn window_from_text(text: &str) -> Result<usize, String> {
 /// # Errors
 /// When the file can't be read, the hub can't be reached in time or refuses the client, or lines were refused.
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let token = args.token_file.as_deref().map(read_token).transpose()?.unwrap_or_default();
+    let token = token(&args.login)?;
     let source = open(&args.file)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(send(args, token, source))
@@ -117,11 +116,11 @@ fn open(path: &Path) -> anyhow::Result<Source> {
     Ok(Source { reader: Box::new(file), is_stdin: false, len })
 }
 
-fn read_token(path: &Path) -> anyhow::Result<Bytes> {
-    let text = std::fs::read(path).with_context(|| format!("can't read the token in {}", path.display()))?;
-    let token = Bytes::copy_from_slice(text.trim_ascii());
+/// What HELLO shows.
+fn token(login: &LoginArgs) -> anyhow::Result<Bytes> {
+    let token = login.login()?.map(|login| Bytes::from(login.field())).unwrap_or_default();
     if token.len() > headwater_edge::frames::wire::TOKEN_LEN_MAX {
-        return exit::usage(format!("the token in {} is too long", path.display()));
+        return exit::usage("what is to be shown to the hub is too long");
     }
     Ok(token)
 }

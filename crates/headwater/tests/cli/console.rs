@@ -8,7 +8,7 @@ use crate::program::Hub;
 /// Asks for one page and gives the whole answer, head and all.
 fn get(addr: SocketAddr, path: &str) -> String {
     let mut socket = TcpStream::connect(addr).unwrap();
-    write!(socket, "GET {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n").unwrap();
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();
     answer

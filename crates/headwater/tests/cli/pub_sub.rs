@@ -6,27 +6,27 @@ use std::process::{Child, ChildStdout, Stdio};
 use crate::program::{Hub, headwater, stderr, stdout};
 
 /// A `sub` that runs beside the test.
-struct Sub {
+pub struct Sub {
     child: Child,
     stdout: BufReader<ChildStdout>,
 }
 
 impl Sub {
-    fn start(hub: &Hub, args: &[&str]) -> Self {
+    pub fn start(hub: &Hub, args: &[&str]) -> Self {
         let mut command = headwater(&hub.folder, &[&["sub", "--addr", &hub.addr()], args].concat());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start sub");
         let stdout = BufReader::new(child.stdout.take().expect("stdout"));
         Self { child, stdout }
     }
 
-    fn line(&mut self) -> String {
+    pub fn line(&mut self) -> String {
         let mut line = String::new();
         self.stdout.read_line(&mut line).expect("a line");
         line
     }
 
     /// Waits for its end: exit code, what it still printed, what it said.
-    fn end(mut self) -> (Option<i32>, String, String) {
+    pub fn end(mut self) -> (Option<i32>, String, String) {
         let (mut rest, mut said) = (String::new(), String::new());
         self.stdout.read_to_string(&mut rest).expect("the rest");
         self.child.stderr.take().expect("stderr").read_to_string(&mut said).expect("what it said");

@@ -60,7 +60,6 @@ fn what_this_version_cannot_do_is_said_with_2() {
         (["--engine", "nats://127.0.0.1"], "engine"),
         (["--store", "postgres://x"], "store"),
         (["--roles", "edge"], "process"),
-        (["user", "list"], "access rules"),
     ] {
         let output = run(&folder, &args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");

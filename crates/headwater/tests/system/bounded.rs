@@ -53,7 +53,9 @@ fn bounded_memory_before_the_first_good_frame_whatever_length_is_claimed() {
             socket.write_all(&[0xff, 0xff]).unwrap();
             let _ = socket.write_all(&[b't'; 8_000]);
         } else {
-            socket.write_all(b"POST /v1/events/a HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000000\r\nX: ").unwrap();
+            socket
+                .write_all(b"POST /v1/events/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4000000000\r\nX: ")
+                .unwrap();
             let _ = socket.write_all(&[b'h'; 8_000]);
         }
         held.push(socket);

@@ -76,11 +76,11 @@ fn refused_means_nothing_happened_by_raw_http() {
     let cases: &[(&[u8], &str)] = &[
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "400"),
         (b"GET\r\n\r\n", "400"),
-        (b"POST /v1/events/a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"),
-        (b"POST /v1/events/a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", "400"),
-        (b"POST /v1/events/a HTTP/1.1\r\nHost: x\r\nContent-Length: minus\r\n\r\nx", "400"),
-        (b"POST /v1/events/a HTTP/1.1\r\nHost: x\r\nX: a\r\n b\r\nContent-Length: 1\r\n\r\nx", "400"),
-        (b"POST /v1/events/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nx", "400"),
+        (b"POST /v1/events/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"),
+        (b"POST /v1/events/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", "400"),
+        (b"POST /v1/events/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: minus\r\n\r\nx", "400"),
+        (b"POST /v1/events/a HTTP/1.1\r\nHost: localhost\r\nX: a\r\n b\r\nContent-Length: 1\r\n\r\nx", "400"),
+        (b"POST /v1/events/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nx", "400"),
     ];
     for (bytes, status) in cases {
         let answer = String::from_utf8_lossy(&exchange(hub.http, bytes)).into_owned();
@@ -95,7 +95,7 @@ fn refused_means_nothing_happened_by_raw_http() {
     let answer = String::from_utf8_lossy(&exchange(hub.http, &endless)).into_owned();
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
     // Half a body is no event.
-    exchange(hub.http, b"POST /v1/events/a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf");
+    exchange(hub.http, b"POST /v1/events/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf");
     assert!(place.export().is_empty(), "nothing happened");
     assert_eq!(get(hub.http, "/healthz").status, 200);
 }
@@ -196,7 +196,7 @@ fn refused_means_nothing_happened_by_websocket() {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         write!(
             socket,
-            "GET /v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
         .unwrap();

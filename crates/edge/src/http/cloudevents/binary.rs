@@ -6,7 +6,7 @@ use headwater_event::{Event, Topic};
 use super::super::body;
 use super::super::escape::unescape;
 use super::super::problem::Problem;
-use super::super::publish::text_of;
+use super::super::publish::{caller, text_of};
 use super::super::routes::App;
 use super::attributes::{Attributes, wrong};
 
@@ -15,6 +15,7 @@ const PREFIX: &str = "ce-";
 
 /// The event of a request. What its headers say is judged before its body is read.
 pub(super) async fn one(app: &App, request: Request) -> Result<Event, Problem> {
+    let who = caller(&request);
     let (parts, body) = request.into_parts();
     let mut attributes = Attributes::default();
     for (name, value) in &parts.headers {
@@ -32,7 +33,7 @@ pub(super) async fn one(app: &App, request: Request) -> Result<Event, Problem> {
         attributes.add(name, text)?;
     }
     let judged: Topic = super::event(&attributes, bytes::Bytes::new())?.topic;
-    app.hub.precheck(&super::super::principal(), &judged, body::told_len(&body))?;
+    app.hub.precheck(&who, &judged, body::told_len(&body))?;
     let payload = body::read(body, app.hub.limits().payload_max, &app.limits).await?;
     super::event(&attributes, payload)
 }

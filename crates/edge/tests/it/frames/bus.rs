@@ -86,7 +86,11 @@ impl Content {
         let first = self.events.len() as u64 + 1;
         let (len, mut duplicates) = (batch.len(), Vec::new());
         for (at, publication) in batch.into_iter().enumerate() {
-            let EventId::Numbered { producer, number } = publication.event.id else { panic!("frames number") };
+            let EventId::Numbered { producer, number } = publication.event.id else {
+                // Frames number; the hub's own notes don't, and aren't counted here.
+                assert!(publication.event.topic.as_str().starts_with('$'), "{:?}", publication.event);
+                continue;
+            };
             let last = self.last.entry(producer).or_default();
             if number <= *last {
                 duplicates.push((at, self.stands_at.get(&(producer, number)).copied().unwrap_or(0)));

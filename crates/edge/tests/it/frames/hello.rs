@@ -47,7 +47,7 @@ async fn a_token_over_the_limit_is_refused() {
 }
 
 #[tokio::test]
-async fn a_token_within_the_limit_is_no_hindrance() {
+async fn a_wrong_token_is_refused_also_where_none_is_needed() {
     let edge = Edge::start().await;
     let mut client = Client::connect(edge.addr).await;
     let mut hello = b"HWF1".to_vec();
@@ -56,8 +56,8 @@ async fn a_token_within_the_limit_is_no_hindrance() {
     hello.extend([b't'; TOKEN_LEN_MAX]);
     hello.extend(message(1, b"right behind"));
     client.write(&hello).await;
-    assert_eq!(client.welcome().await.status, 0);
-    assert_eq!(client.answer().await, Some(ack(1, 1)));
+    assert_eq!(client.welcome().await.status, Code::NotAllowed.byte());
+    assert_eq!(client.answer().await, None, "the connection is closed");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The frame protocol over real sockets, with a disk that the test holds in its hand.
 
+mod access;
 mod bus;
 mod client;
 mod hello;

@@ -4,12 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use headwater_edge::frames::FrameSettings;
 use headwater_event::ProducerId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use super::Edge;
 use super::client::Client;
+use crate::guarded;
 
 fn docs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs")
@@ -39,7 +41,8 @@ fn bytes_of(line: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn the_hub_says_what_the_page_says_byte_by_byte() {
-    let edge = Edge::start().await;
+    let (settings, _) = guarded::settings_with(&["intake/+"]);
+    let edge = Edge::with(FrameSettings::default(), settings).await;
     let page = fs::read_to_string(docs().join("frames.md")).unwrap();
     let blocks = blocks(&page);
     assert!(blocks.len() >= 10, "only {} blocks of hex were found", blocks.len());

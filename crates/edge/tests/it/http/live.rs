@@ -63,7 +63,7 @@ async fn catch_up_that_is_impossible_is_said() {
         ("filter=a", "Last-Event-ID: 1\r\n", 400),
         ("filter=a&from=never", "", 400),
         ("filter=%2B%2B", "", 400),
-        ("filter=$SYS/a", "", 403),
+        ("filter=$audit/a", "", 403),
         ("filter=a&x=y", "", 400),
         ("filter=a&from=start&sticky=true", "", 400),
     ] {

@@ -1,5 +1,6 @@
 //! The HTTP edge over real sockets.
 
+mod access;
 mod bad_input;
 mod cloudevents;
 mod history;

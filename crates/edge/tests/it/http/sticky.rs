@@ -50,7 +50,7 @@ async fn a_state_ends_with_an_empty_one() {
     place.post("/v1/events/a?sticky=true", &[], b"").await;
     assert_eq!(place.get("/v1/sticky/a").await.problem(404)["name"], "no_state");
     place.get("/v1/sticky/a/%2B").await.problem(400);
-    place.get("/v1/sticky/$SYS/a").await.problem(403);
+    place.get("/v1/sticky/$audit/a").await.problem(403);
     place.get("/v1/sticky/a?x=y").await.problem(400);
 }
 

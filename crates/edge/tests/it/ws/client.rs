@@ -98,9 +98,18 @@ pub struct Client {
 impl Client {
     /// Connects, and sends `behind` together with the request.
     pub async fn connect(addr: SocketAddr, behind: &[u8]) -> Self {
+        let (client, answer) = Self::knock(addr, "", behind).await;
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        client
+    }
+
+    /// Asks with further headers; gives the head of the answer, whatever it is.
+    pub async fn knock(addr: SocketAddr, headers: &str, behind: &[u8]) -> (Self, String) {
         let mut stream = TcpStream::connect(addr).await.unwrap();
-        let request = "GET /v1/ws HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        let request = format!(
+            "GET /v1/ws HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
+        );
         stream.write_all(&[request.as_bytes(), behind].concat()).await.unwrap();
         let mut client = Self { stream, read: Vec::new() };
         let end = loop {
@@ -109,9 +118,8 @@ impl Client {
             }
             assert!(client.more().await, "no answer to the handshake");
         };
-        assert!(client.read.starts_with(b"HTTP/1.1 101 "));
-        client.read.drain(..end);
-        client
+        let head = client.read.drain(..end).collect();
+        (client, String::from_utf8(head).unwrap())
     }
 
     /// Sends one text message.

@@ -26,7 +26,7 @@ impl Dialect for Http {
 
     fn encode(&self, payload: &[u8], out: &mut Vec<u8>) {
         let head = format!(
-            "POST /v1/events/{} HTTP/1.1\r\nHost: bench\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n",
+            "POST /v1/events/{} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n",
             self.topic,
             payload.len()
         );
