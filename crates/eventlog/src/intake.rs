@@ -11,9 +11,10 @@ use crate::ids::Ids;
 use crate::numbers::{Numbers, Taken};
 use crate::record::{self, BATCH_LEN_MAX, EVENT_LEN_MAX, Fields, Kind, MARK_LEN};
 
-/// Where a batch is closed and a next one begun: what is written with one call, and held in memory at the most before the
-/// first of it is durable (unless one append alone brings more).
-const BATCH_FORMING_MAX: usize = 4 << 20;
+/// Where a batch is closed and a next one begun (unless one append alone brings more): what is written with one call. A
+/// chunk is as long, so that batches fit into chunks whatever the load, and no larger ones are ever held by the newest
+/// batches. 1 MiB takes a disk some ten times as long as the sync itself: larger ones would not be faster.
+const BATCH_FORMING_MAX: usize = CHUNK_LEN;
 
 /// Somebody who waits for a batch; gets `Ok` once it's durable.
 pub(crate) type Waiter = oneshot::Sender<Result<(), BusError>>;
@@ -310,7 +311,7 @@ impl Intake {
             self.full.push_back(full);
         }
         if self.chunk.capacity() - self.chunk.len() < len {
-            let mut chunk = self.chunks.take(CHUNK_LEN.max(2 * self.chunk.len() + len));
+            let mut chunk = self.chunks.take(self.chunk.len() + len);
             chunk.extend_from_slice(&self.chunk);
             self.chunks.give(std::mem::replace(&mut self.chunk, chunk));
         }
