@@ -22,7 +22,10 @@ pub use settings::FrameSettings;
 /// Serves every connection of this listener until the end is requested; then no more is read, what was read is answered,
 /// and the connections are closed. Gives how many had not ended in time.
 pub async fn serve(listener: Listener, hub: Arc<Hub>, settings: FrameSettings, stopping: Stopping) -> usize {
-    let front = Arc::new(Front { hub, settings: settings.sane(), seats: Arc::new(Seats::default()) });
+    let mut settings = settings.sane();
+    // WELCOME promises what is taken; the hub would refuse what is longer than its own limit.
+    settings.payload_max = settings.payload_max.min(hub.limits().payload_max);
+    let front = Arc::new(Front { hub, settings, seats: Arc::new(Seats::default()) });
     let serve = move |connection: Connection| {
         let front = Arc::clone(&front);
         async move {

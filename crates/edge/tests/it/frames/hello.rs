@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use headwater_edge::frames::FrameSettings;
 use headwater_edge::frames::wire::{Code, TOKEN_LEN_MAX};
-use headwater_hub::Settings;
+use headwater_hub::{Limits, Settings};
 
 use super::client::{Client, ack, message};
 use super::{Edge, bus::Disk};
@@ -16,6 +16,16 @@ async fn a_newcomer_learns_the_limit_and_that_nothing_of_its_is_there() {
     client.say_hello(1).await;
     let welcome = client.welcome().await;
     assert_eq!((welcome.status, welcome.payload_max, welcome.last_seq), (0, 256, 0));
+}
+
+#[tokio::test]
+async fn a_newcomer_is_promised_no_longer_payloads_than_the_hub_takes() {
+    let frames = FrameSettings { payload_max: 2_000, ..FrameSettings::default() };
+    let limits = Limits { payload_max: 1_000, ..Limits::default() };
+    let edge = Edge::with(frames, Settings { limits, ..Settings::default() }).await;
+    let mut client = Client::connect(edge.addr).await;
+    client.say_hello(1).await;
+    assert_eq!(client.welcome().await.payload_max, 1_000);
 }
 
 async fn refused_with(bytes: &[u8]) -> u8 {
