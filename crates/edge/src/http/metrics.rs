@@ -50,6 +50,9 @@ impl Collector for Counts {
         let mut say = Say(&mut encoder);
         hub(&self.0, &mut say)?;
         connections(&self.0.listeners, &mut say)?;
+        if let Some(front) = &self.0.mqtt {
+            mqtt(front, &mut say)?;
+        }
         process_of(&mut say)
     }
 }
@@ -91,9 +94,24 @@ impl Say<'_, '_> {
     }
 }
 
+fn mqtt(front: &crate::mqtt::Front, say: &mut Say<'_, '_>) -> fmt::Result {
+    let counts = front.counts();
+    say.gauge("mqtt_clients", "Present MQTT clients", None, front.clients() as u64)?;
+    say.count("mqtt_publications", "Publications that came in, refused ones included", &counts.publications)?;
+    say.count(
+        "mqtt_refused_silently",
+        "Publications that were refused where the protocol has no word for it (3.1.1, QoS 0)",
+        &counts.refused_silently,
+    )?;
+    say.count("mqtt_faults", "MQTT connections that were ended for what they sent", &counts.faults)?;
+    say.count("mqtt_taken_over", "MQTT sessions that a newer connection took over", &counts.taken_over)?;
+    say.count("mqtt_sessions_expired", "MQTT sessions whose clients didn't come back in time", &counts.expired)
+}
+
 fn hub(app: &App, say: &mut Say<'_, '_>) -> fmt::Result {
     let metrics = app.hub.metrics();
     say.count("events_published", "Events that became durable, without duplicates", &metrics.published)?;
+    say.count("events_passed", "Events that were told to those who watched, and kept nowhere", &metrics.passed)?;
     say.count("events_duplicate", "Events that were recognised as resent", &metrics.duplicates)?;
     say.total(
         "published",

@@ -16,11 +16,17 @@ pub struct App {
     pub(super) hub: Arc<Hub>,
     pub(super) limits: Limits,
     pub(super) listeners: Vec<(&'static str, Arc<AcceptCounts>)>,
+    pub(super) mqtt: Option<crate::mqtt::Front>,
 }
 
 impl App {
-    pub(super) fn new(hub: Arc<Hub>, limits: Limits, listeners: Vec<(&'static str, Arc<AcceptCounts>)>) -> Arc<Self> {
-        Arc::new(Self { hub, limits, listeners })
+    pub(super) fn new(
+        hub: Arc<Hub>,
+        limits: Limits,
+        listeners: Vec<(&'static str, Arc<AcceptCounts>)>,
+        mqtt: Option<crate::mqtt::Front>,
+    ) -> Arc<Self> {
+        Arc::new(Self { hub, limits, listeners, mqtt })
     }
 }
 

@@ -39,7 +39,7 @@ pub struct ServeSettings {
 /// Serves until the end is requested; gives how many connections had not ended in time.
 pub async fn serve(listener: Listener, hub: Arc<Hub>, settings: ServeSettings, stopping: Stopping) -> usize {
     let ServeSettings { extra_routes, limits, origins, ws, mqtt, hosts, cookies, listeners } = settings;
-    let app = App::new(Arc::clone(&hub), limits, listeners);
+    let app = App::new(Arc::clone(&hub), limits, listeners, mqtt.clone());
     let front = Arc::new(Front {
         hub,
         routes: routes(app).merge(extra_routes),

@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use headwater_event::{Text, Time};
+use headwater_event::{Refusal, Seq, Text, Time, Topic};
 use headwater_hub::Hub;
 
+use super::keep;
 use super::seats::Seats;
+use super::session::Saved;
 use super::settings::MqttSettings;
 use super::shares::Shares;
 use super::wills::Wills;
@@ -65,6 +67,17 @@ impl Front {
         }))
     }
 
+    /// The sessions that are kept, in no order that means anything, and where the next page begins.
+    ///
+    /// # Errors
+    /// `Unavailable` when the log can't be read.
+    pub async fn sessions(&self, after: Option<&Topic>) -> Result<(Vec<KeptSession>, Option<Topic>), Refusal> {
+        let head = self.hub.head().seq;
+        let (saved, next) = keep::page(&self.hub, after).await?;
+        let sessions = saved.into_iter().map(|(saved, saved_at)| KeptSession::new(&saved, saved_at, head)).collect();
+        Ok((sessions, next))
+    }
+
     /// A session's expiry in seconds, within what the settings allow.
     pub(super) fn limit_expiry(&self, asked_s: u32) -> u32 {
         asked_s.min(u32::try_from(self.settings.session_expiry_max.as_secs()).unwrap_or(u32::MAX))
@@ -94,6 +107,42 @@ impl std::ops::Deref for Front {
 
     fn deref(&self) -> &Shared {
         &self.0
+    }
+}
+
+/// A session that outlives its connections, as it was saved last.
+#[derive(Clone, Debug)]
+pub struct KeptSession {
+    /// Whose it is.
+    pub principal: String,
+    /// The client's id.
+    pub client: String,
+    /// The filters, as the client wrote them.
+    pub filters: Vec<String>,
+    /// For how many seconds it is kept after its connection has ended.
+    pub expiry_s: u32,
+    /// When its connection ended; `None` while it was saved with one.
+    pub ended: Option<Time>,
+    /// When it was saved.
+    pub saved: Time,
+    /// How many events of the log, wanted or not, lie beyond what it has been given.
+    pub behind: u64,
+}
+
+impl KeptSession {
+    fn new(saved: &Saved, saved_at: Time, head: Seq) -> Self {
+        let session = &saved.session;
+        let least = session.subscriptions.iter().filter(|subscription| subscription.group.is_none());
+        let least = least.map(|subscription| subscription.standing.up_to).min();
+        Self {
+            principal: session.key.principal().to_owned(),
+            client: session.key.client().to_owned(),
+            filters: session.subscriptions.iter().map(|subscription| subscription.written.to_string()).collect(),
+            expiry_s: session.expiry_s,
+            ended: saved.ended,
+            saved: saved_at,
+            behind: least.map_or(0, |least| head.saturating_sub(least)),
+        }
     }
 }
 

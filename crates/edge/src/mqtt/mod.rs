@@ -37,7 +37,7 @@ use crate::accept::{self, Listener, Stopping};
 use crate::tls::TlsPeer;
 use crate::ws::socket::Socket;
 
-pub use front::{Counts, Front, Origin};
+pub use front::{Counts, Front, KeptSession, Origin};
 pub use settings::MqttSettings;
 use wire::Wire;
 

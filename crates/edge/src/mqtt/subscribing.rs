@@ -26,6 +26,8 @@ pub(super) enum Began {
     Share(Share),
     /// It could not begin after all.
     Not(Refusal),
+    /// A right was taken back while the client was away: the session keeps the subscription, and nothing is delivered.
+    Withheld,
 }
 
 /// A subscription that is to begin.
@@ -40,6 +42,8 @@ struct Beginning {
     is_only_states: bool,
     /// The watch that it replaces: what is under way for that one is taken over.
     instead_of: Option<WatchId>,
+    /// It was granted on an earlier connection.
+    is_resumed: bool,
     kind: Kind,
 }
 
@@ -106,6 +110,7 @@ impl Connection {
             wants_states,
             is_only_states: false,
             instead_of: None,
+            is_resumed: false,
             kind,
         };
         match found {
@@ -212,6 +217,7 @@ impl Connection {
                 wants_states: false,
                 is_only_states: false,
                 instead_of: None,
+                is_resumed: true,
                 kind: self.kind(options, id),
             };
             if standing.has_states {
@@ -258,6 +264,11 @@ impl Connection {
                 }
             }
             Began::Share(share) => self.about.shares.push((written, share)),
+            Began::Withheld => tracing::info!(
+                client = self.claim.key().client(),
+                filter = written.as_str(),
+                "a subscription that isn't allowed any more is withheld"
+            ),
             Began::Not(why) => {
                 // A right was taken back meanwhile, or the log can't be read: the client must not believe it's subscribed.
                 tracing::info!(filter = written.as_str(), %why, "a subscription could not begin");
@@ -315,6 +326,7 @@ impl Beginning {
             wants_states: true,
             is_only_states: true,
             instead_of: None,
+            is_resumed: self.is_resumed,
             kind: self.kind.clone(),
         }
     }
@@ -353,15 +365,21 @@ async fn begin_all(
             }
             let spelling = Spelling::new(beginning.kind.clone(), hub.clock().clone());
             let share = Share::begin(&hub, &outlet, group, &beginning.filter, spelling, Arc::clone(&room)).await;
-            begun.push((beginning.written, share.map_or_else(Began::Not, Began::Share)));
+            let is_resumed = beginning.is_resumed;
+            begun.push((beginning.written, share.map_or_else(|why| not(why, is_resumed), Began::Share)));
             continue;
         }
         let began = begin_watch(&hub, &outlet, &beginning, &mut answer).await;
         if !beginning.is_only_states {
-            begun.push((beginning.written, began.map_or_else(Began::Not, Began::Watch)));
+            let is_resumed = beginning.is_resumed;
+            begun.push((beginning.written, began.map_or_else(|why| not(why, is_resumed), Began::Watch)));
         }
     }
     Ok(begun)
+}
+
+fn not(why: Refusal, is_resumed: bool) -> Began {
+    if is_resumed && why == Refusal::NotAllowed { Began::Withheld } else { Began::Not(why) }
 }
 
 async fn begin_watch(

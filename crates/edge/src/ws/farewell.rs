@@ -27,11 +27,7 @@ impl Connection {
     /// This client has to go: it is told why, if it reads.
     pub(super) fn say_sent_away(&self, why: &str) {
         let mut frame = Vec::new();
-        write_frame(
-            Opcode::Close,
-            &close::close_payload(close::POLICY, why),
-            &mut frame,
-        );
+        write_frame(Opcode::Close, &close::close_payload(close::POLICY, why), &mut frame);
         self.outlet.last_words(&frame);
     }
 

@@ -10,6 +10,7 @@ mod frame_client;
 mod http_client;
 mod load;
 mod mqtt_client;
+mod mqtt_one_gate;
 mod mqtt_rumqttc;
 mod power;
 mod program;

@@ -148,6 +148,12 @@ impl Running {
         let _ = self.child.wait();
     }
 
+    /// Sends a signal (`-HUP`).
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().expect("kill").success());
+    }
+
     /// SIGTERM, and the exit status.
     pub fn stop(mut self) -> ExitStatus {
         let pid = self.child.id().to_string();
