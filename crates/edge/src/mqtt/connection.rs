@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use headwater_event::{Later, Text, Topic};
 use headwater_hub::{Closed, Outlet, Present};
-use tokio::sync::Notify;
 use tokio::time::Sleep;
 
 use super::front::Front;
@@ -65,12 +64,10 @@ pub(super) struct About {
     pub(super) is_expiry_fixed: bool,
     /// Topics that the client gave numbers to, from 1.
     pub(super) aliases: Vec<Option<Topic>>,
-    /// This connection's mark on its publications, once it has a subscription that leaves its own out.
+    /// This client's mark on its publications, once it has a subscription that leaves its own out.
     pub(super) mark: Option<Text>,
     /// Its parts in shared subscriptions, by filter as it was written.
     pub(super) shares: Vec<(Text, Share)>,
-    /// Rung when a share may find room.
-    pub(super) room: Arc<Notify>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,9 +141,7 @@ impl Connection {
         if let Poll::Ready(closed) = self.outlet.poll_drive(cx, &mut |cx| socket.poll_write_ready(cx)) {
             return self.ended(closed);
         }
-        if !self.about.shares.is_empty() {
-            self.about.room.notify_waiters();
-        }
+        self.about.shares.iter().for_each(|(_, share)| share.look_again());
         if self.say_held() {
             turn = Turn::Again;
         }

@@ -1,13 +1,11 @@
 //! From the first byte to CONNACK: who it is, whether it may, and the session that it goes on with.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use headwater_event::{EventId, Principal, Refusal, Text};
 use headwater_hub::{Arrival, Credentials, OutletSettings, Proof, Secret, Standing, UnderWay};
-use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::connection::{About, Connection, Phase};
@@ -106,7 +104,6 @@ pub(super) async fn greet(mut wire: Wire, front: Front, origin: Origin, stopping
         aliases: Vec::new(),
         mark: None,
         shares: Vec::new(),
-        room: Arc::new(Notify::new()),
         session,
     };
     let mut connection = Connection {

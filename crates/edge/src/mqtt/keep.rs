@@ -1,6 +1,6 @@
 //! Where sessions are kept: each as the latest state of a topic of its own, in the one log, closed to clients.
 
-use headwater_event::{Event, EventId, Filter, Headers, Publication, Refusal, Time, Topic};
+use headwater_event::{Event, EventId, Filter, Headers, Publication, Refusal, Text, Time, Topic};
 use headwater_hub::Hub;
 use sha1::{Digest, Sha1};
 
@@ -9,6 +9,9 @@ use super::session::{Saved, Session};
 
 /// What all of them begin with.
 const PREFIX: &str = "$session/mqtt/";
+
+/// How much of the hash marks a client: 64 bits.
+const MARK_LEN: usize = 16;
 
 /// How many sessions are read at a time when all are looked through.
 const PAGE: usize = 64;
@@ -26,6 +29,13 @@ fn topic_of(key: &Key) -> Topic {
         let _ = write!(text, "{byte:02x}");
     }
     Topic::new(text).expect("a prefix and hexadecimal digits are a good topic")
+}
+
+/// What a client's publications are marked with, once it has a subscription that leaves its own out: the same on each of its
+/// connections, and nothing that tells others who it is.
+pub(super) fn mark_of(key: &Key) -> Text {
+    let topic = topic_of(key);
+    topic.as_str().get(PREFIX.len()..PREFIX.len() + MARK_LEN).unwrap_or_default().into()
 }
 
 fn note(key: &Key, payload: Vec<u8>) -> Publication {

@@ -127,7 +127,7 @@ impl Owed {
 }
 
 /// How many of these are acknowledgements.
-pub(super) fn acknowledged(answers: &[Answer]) -> usize {
+fn acknowledged(answers: &[Answer]) -> usize {
     answers.iter().filter(|answer| **answer != Answer::None).count()
 }
 

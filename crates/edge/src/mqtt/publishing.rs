@@ -6,7 +6,7 @@ use super::connection::Connection;
 use super::front::Counts;
 use super::headers;
 use super::keep;
-use super::owed::{Answer, acknowledged};
+use super::owed::Answer;
 use super::packet::{AckKind, Publish, Qos, Reason, Version, encode_ack};
 use super::refusal;
 
@@ -16,6 +16,8 @@ pub(super) struct Run {
     /// To be kept.
     batch: Vec<Publication>,
     answers: Vec<Answer>,
+    /// How many of the answers are acknowledgements.
+    acknowledgements: usize,
     bytes: usize,
     /// A packet id of QoS 2 is among them.
     has_qos_2: bool,
@@ -70,6 +72,7 @@ impl Connection {
         }
         run.bytes += len;
         run.batch.push(Publication { event, sticky: publish.retain });
+        run.acknowledgements += usize::from(qos > Qos::AtMostOnce);
         run.answers.push(match qos {
             Qos::AtMostOnce => Answer::None,
             Qos::AtLeastOnce => Answer::Acknowledge(id),
@@ -85,7 +88,7 @@ impl Connection {
     /// More publications under way than we said we'd take are a fault (MQTT 5.0 section 3.3.4); 3.1.1 has no such word, and
     /// its clients are left to wait.
     fn keep_to_receive_maximum(&self, qos: Qos, run: &Run) -> Result<(), No> {
-        let owed = self.open.as_ref().map_or(0, |open| open.owed.acknowledgements()) + acknowledged(&run.answers);
+        let owed = self.open.as_ref().map_or(0, |open| open.owed.acknowledgements()) + run.acknowledgements;
         let max = usize::from(self.front.settings.in_flight_max);
         if qos > Qos::AtMostOnce && self.about.version == Version::V5 && owed >= max {
             return Err(No::Fault(Reason::RECEIVE_MAXIMUM_EXCEEDED, "more publications under way than may be"));
@@ -146,7 +149,7 @@ impl Connection {
 
     /// Hands to the hub what has gathered.
     pub(super) fn hand_in(&mut self, run: &mut Run) {
-        let Run { batch, answers, bytes, has_qos_2, passing } = std::mem::take(run);
+        let Run { batch, answers, acknowledgements: _, bytes, has_qos_2, passing } = std::mem::take(run);
         if !passing.is_empty() {
             self.pass(passing);
         }

@@ -77,6 +77,8 @@ impl Shares {
 pub(super) struct Share {
     task: AbortHandle,
     settled: mpsc::Sender<Seq>,
+    /// Rung when the client may have room for more.
+    room: Arc<Notify>,
 }
 
 impl Share {
@@ -90,7 +92,6 @@ impl Share {
         group: &GroupName,
         filter: &Filter,
         spelling: Spelling,
-        room: Arc<Notify>,
     ) -> Result<Self, headwater_event::Refusal> {
         let options = GroupOptions {
             in_flight_max: IN_FLIGHT_MAX,
@@ -100,23 +101,31 @@ impl Share {
         };
         let member = hub.join(outlet.who(), filter, group, options).await?;
         let (settled, from_client) = mpsc::channel(SETTLED_MAX);
+        let room = Arc::new(Notify::new());
         let part = Part {
             member,
             outlet: Arc::downgrade(outlet),
             filter: filter.clone(),
             spelling,
-            room,
+            room: Arc::clone(&room),
             waiting: std::collections::VecDeque::new(),
             under_way: HashMap::new(),
         };
         let task = tokio::spawn(part.run(from_client)).abort_handle();
-        Ok(Self { task, settled })
+        Ok(Self { task, settled, room })
     }
 
     /// The client has acknowledged this event, or at least has it for good.
     pub(super) fn settle(&self, seq: Seq) {
         // It has room for all that can be under way.
         let _ = self.settled.try_send(seq);
+    }
+}
+
+impl Share {
+    /// The client may have room for more.
+    pub(super) fn look_again(&self) {
+        self.room.notify_one();
     }
 }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use headwater_event::{EventId, Filter, Later, Position, Receipts, Refusal, Text};
+use headwater_event::{Filter, Later, Position, Receipts, Refusal, Text};
 use headwater_hub::{From, Hub, Outlet, Standing, Watch, WatchError, WatchId, WhenBehind};
-use tokio::sync::Notify;
 
 use super::connection::Connection;
+use super::keep;
 use super::packet::{
     Qos, Reason, RetainHandling, SubAck, Subscribe, SubscribeOptions, TooLong, UnsubAck, Unsubscribe, split_shared,
 };
@@ -82,7 +82,7 @@ impl Connection {
             return Err(Reason::QUOTA_EXCEEDED);
         }
         if options.no_local && self.about.mark.is_none() {
-            self.about.mark = Some(EventId::generate().to_string().as_str().into());
+            self.about.mark = Some(keep::mark_of(self.claim.key()));
         }
         let head = self.front.hub.head();
         let wants_states = group.is_none()
@@ -186,14 +186,7 @@ impl Connection {
         let noted = self.note_session();
         // Answers of earlier packets come before this one.
         let answer = self.wire.frame(answer);
-        let later = begin_all(
-            Arc::clone(&self.front.hub),
-            Arc::clone(&self.outlet),
-            Arc::clone(&self.about.room),
-            noted,
-            beginnings,
-            answer,
-        );
+        let later = begin_all(Arc::clone(&self.front.hub), Arc::clone(&self.outlet), noted, beginnings, answer);
         self.unfinished().beginning = Some(Box::pin(later));
     }
 
@@ -205,7 +198,7 @@ impl Connection {
             let Subscription { written, filter, group, options, id, standing, .. } =
                 self.about.session.subscriptions[at].clone();
             if options.no_local && self.about.mark.is_none() {
-                self.about.mark = Some(EventId::generate().to_string().as_str().into());
+                self.about.mark = Some(keep::mark_of(self.claim.key()));
             }
             let is_kept = options.qos > Qos::AtMostOnce && group.is_none();
             let beginning = Beginning {
@@ -228,14 +221,7 @@ impl Connection {
         if beginnings.is_empty() {
             return;
         }
-        let later = begin_all(
-            Arc::clone(&self.front.hub),
-            Arc::clone(&self.outlet),
-            Arc::clone(&self.about.room),
-            None,
-            beginnings,
-            Bytes::new(),
-        );
+        let later = begin_all(Arc::clone(&self.front.hub), Arc::clone(&self.outlet), None, beginnings, Bytes::new());
         self.unfinished().beginning = Some(Box::pin(later));
     }
 
@@ -347,7 +333,6 @@ impl Beginning {
 async fn begin_all(
     hub: Arc<Hub>,
     outlet: Arc<Outlet>,
-    room: Arc<Notify>,
     noted: Option<Later<'static, Result<Receipts, Refusal>>>,
     beginnings: Vec<Beginning>,
     answer: Bytes,
@@ -359,12 +344,14 @@ async fn begin_all(
     let mut answer = Some(answer);
     for beginning in beginnings {
         if let Some(group) = &beginning.group {
-            if let Some(answer) = answer.take() {
-                // Nothing of the edge's waits here: subscriptions begin only when all before was said.
-                let _ = outlet.send(answer);
+            if let Some(answer) = answer.take()
+                && outlet.send(answer).is_err()
+            {
+                // The client doesn't read its answers: it can't be told that this subscription begins.
+                return Err(Refusal::Unavailable);
             }
             let spelling = Spelling::new(beginning.kind.clone(), hub.clock().clone());
-            let share = Share::begin(&hub, &outlet, group, &beginning.filter, spelling, Arc::clone(&room)).await;
+            let share = Share::begin(&hub, &outlet, group, &beginning.filter, spelling).await;
             let is_resumed = beginning.is_resumed;
             begun.push((beginning.written, share.map_or_else(|why| not(why, is_resumed), Began::Share)));
             continue;

@@ -55,7 +55,8 @@ fn one_gate_nobody_connects_without_a_right_to() {
     assert!(refusal(&hub, unknown).unwrap().contains("134"));
     let old = Hello { is_five: false, login: Some(("ada", "wrong")), ..Hello::new("x") };
     assert!(refusal(&hub, old).unwrap().contains("code: 4"));
-    let will = Hello { will: Some(("news/today", "gone")), login: Some(("press", "the secret of press")), ..Hello::new("x") };
+    let will =
+        Hello { will: Some(("news/today", "gone")), login: Some(("press", "the secret of press")), ..Hello::new("x") };
     assert!(refusal(&hub, will).unwrap().contains("135"), "a will on a topic that isn't allowed: 0x87");
 }
 
