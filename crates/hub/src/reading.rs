@@ -78,14 +78,17 @@ enum StatesRead {
     Complete,
 }
 
-/// The pages of states are each as of another moment, while the events begin after the first of these moments.
+/// The pages of states are each as of another moment, while the events begin where the watch did, before all of them.
 ///
-/// Page 1 is as of 100 and page 2 as of 105; topic `x` on page 2 changed at 103. The events from 101 on would tell 103
-/// again, and a change of `x` at 102 would come after the newer state. So of `x` nothing up to 103 is told again.
+/// The watch begins after 100; page 1 is as of 102 and page 2 as of 105; topic `x` on page 2 changed at 103. The events from
+/// 101 on would tell 103 again, and a change of `x` at 102 would come after the newer state. So of `x` nothing up to 103 is
+/// told again. Of what the client has to acknowledge it must get each, in order: there it's the state at 103 that isn't
+/// told, as it comes among the events.
 #[derive(Default)]
 struct Told {
     topics: HashMap<Topic, Seq>,
-    first_as_of: Seq,
+    /// Where the watch began, and its events do.
+    begin: Seq,
     last_as_of: Seq,
 }
 
@@ -233,9 +236,12 @@ impl Reading {
                             let kind = FrameKind::counted(encoder.is_acknowledged(&recorded));
                             builder.frame(seq, kind, |out| encoder.again(filter, &recorded, out));
                         }
-                    } else if !self.told.as_ref().is_some_and(|told| told.covers(&recorded)) {
-                        let kind = FrameKind::counted(encoder.is_acknowledged(&recorded));
-                        builder.frame(seq, kind, |out| encoder.event(filter, &recorded, out));
+                    } else {
+                        let is_acknowledged = encoder.is_acknowledged(&recorded);
+                        if is_acknowledged || !self.told.as_ref().is_some_and(|told| told.covers(&recorded)) {
+                            let kind = FrameKind::counted(is_acknowledged);
+                            builder.frame(seq, kind, |out| encoder.event(filter, &recorded, out));
+                        }
                     }
                     if builder.len() >= PAGE_BYTES {
                         break;
@@ -253,9 +259,13 @@ impl Reading {
             }
             Stage::States { after, rest, topics, read } => {
                 topics.clear();
+                let begin = self.told.as_ref().map_or(*seen, |told| told.begin);
                 for recorded in rest.by_ref() {
-                    let kind = FrameKind::counted(encoder.is_acknowledged(&recorded));
-                    builder.frame(topics.len() as Seq, kind, |out| encoder.state(filter, &recorded, out));
+                    let is_acknowledged = encoder.is_acknowledged(&recorded);
+                    if !is_acknowledged || recorded.position.seq <= begin {
+                        let kind = FrameKind::counted(is_acknowledged);
+                        builder.frame(topics.len() as Seq, kind, |out| encoder.state(filter, &recorded, out));
+                    }
                     topics.push((recorded.event.topic.detached(), recorded.position.seq));
                     if builder.len() >= PAGE_BYTES {
                         break;
@@ -267,7 +277,7 @@ impl Reading {
                         *after = Some(topic);
                     }
                     if *read == StatesRead::Complete {
-                        let as_of = self.told.as_ref().map_or(*seen, |told| told.first_as_of);
+                        let as_of = begin;
                         builder.frame(STATE_END, FrameKind::Plain, |out| {
                             encoder.state_end(filter, Position::new(epoch, as_of), out)
                         });
@@ -315,7 +325,10 @@ impl Reading {
                     after.clone_from(&page.next);
                 }
                 let told = self.told.get_or_insert_default();
-                told.page(&page, *read == StatesRead::Begin);
+                if *read == StatesRead::Begin {
+                    told.begin = *seen;
+                }
+                told.page(&page);
                 *read = if page.next.is_some() { StatesRead::More } else { StatesRead::Complete };
                 *rest = page.events.into_iter();
                 Next::More
@@ -330,7 +343,7 @@ impl Reading {
 
     fn begin_events(&mut self, as_of: Seq, seen: &mut Seq) {
         *seen = as_of;
-        self.told = self.told.take().filter(|told| told.last_as_of > told.first_as_of && !told.topics.is_empty());
+        self.told = self.told.take().filter(|told| told.last_as_of > told.begin && !told.topics.is_empty());
         self.stage = Stage::Events { tail: None, rest: Vec::new().into_iter(), up_to: 0 };
     }
 }
@@ -360,13 +373,10 @@ fn note(stage: &mut Stage, block: &Block, index: usize, seen: &mut Seq) {
 }
 
 impl Told {
-    fn page(&mut self, page: &StickyPage, is_first: bool) {
-        if is_first {
-            self.first_as_of = page.as_of.seq;
-        }
+    fn page(&mut self, page: &StickyPage) {
         self.last_as_of = self.last_as_of.max(page.as_of.seq);
         for recorded in &page.events {
-            if recorded.position.seq > self.first_as_of && self.topics.len() < CHANGED_TOPICS_MAX {
+            if recorded.position.seq > self.begin && self.topics.len() < CHANGED_TOPICS_MAX {
                 self.topics.insert(recorded.event.topic.detached(), recorded.position.seq);
             }
         }

@@ -101,6 +101,26 @@ async fn states_keep_to_the_window_too() {
 }
 
 #[tokio::test]
+async fn whoever_acknowledges_gets_each_event_in_order_also_while_the_states_are_read() {
+    let house = house(Settings::default());
+    let hub = &house.hub;
+    publish(hub, vec![sticky("a", "old"), sticky("b", "stays")]).await;
+    let socket = Socket::open();
+    let settings = OutletSettings { window: 100, ..OutletSettings::default() };
+    let outlet = hub.outlet(anyone(), Box::new(socket.clone()), settings);
+    outlet.watch(Watch { sticky: true, ..counted("#") }).await.unwrap();
+    // The watch has begun; nothing was read for it yet.
+    publish(hub, vec![publication("c", "1"), sticky("a", "2"), publication("a", "3"), sticky("a", "4")]).await;
+    drive(&outlet, &socket);
+    until("all of it", || socket.lines().len() >= 5).await;
+    // The state of `a` is newer than the watch: it comes among the events.
+    assert_eq!(socket.lines(), ["state 2 b stays", "event 3 c 1", "event 4 a 2", "event 5 a 3", "event 6 a 4"]);
+    publish(hub, vec![sticky("a", "5")]).await;
+    until("what follows", || socket.lines().len() >= 6).await;
+    assert_eq!(socket.lines()[5..], ["event 7 a 5"]);
+}
+
+#[tokio::test]
 async fn two_watches_of_one_event_never_have_its_number_under_way_twice() {
     let house = house(Settings::default());
     let socket = Socket::open();

@@ -38,6 +38,28 @@ async fn states_and_a_past_position_do_not_go_together() {
     assert!(matches!(refused, WatchError::Refusal(headwater_event::Refusal::Malformed(_))), "{refused:?}");
 }
 
+#[tokio::test]
+async fn what_comes_between_the_beginning_of_a_watch_and_its_states_is_told() {
+    let house = house(Settings::default());
+    let hub = &house.hub;
+    publish(hub, vec![sticky("a", "old"), sticky("b", "stays")]).await;
+    let socket = Socket::open();
+    let outlet = hub.outlet(anyone(), Box::new(socket.clone()), OutletSettings::default());
+    outlet.watch(states("#")).await.unwrap();
+    // The watch has begun; nothing was read for it yet.
+    publish(hub, vec![publication("c", "no state"), sticky("a", "older"), sticky("a", "new")]).await;
+    drive(&outlet, &socket);
+    until("all of it", || socket.lines().len() >= 4).await;
+    assert_eq!(
+        socket.lines(),
+        ["state 5 a new", "state 2 b stays", "states 0:2", "event 3 c no state"]
+            .map(|line| { line.replace("0:2", &headwater_event::Position { seq: 2, ..hub.head() }.to_string()) })
+    );
+    publish(hub, vec![sticky("a", "last")]).await;
+    until("what follows", || socket.lines().len() >= 5).await;
+    assert_eq!(socket.lines()[4..], ["event 6 a last"]);
+}
+
 /// More states than a page has, a socket that takes a few bytes at a time, and changes at every moment between: each
 /// topic is told as a state once, its changes after that in order, nothing twice, and nothing is missing.
 #[tokio::test]
