@@ -64,7 +64,7 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
     let bound = Bound::bind(config, tls.as_ref().map(|(tls, ..)| tls), &mut listening)?;
     let stop = Stop::default();
     let reloading = Reloading::new(files, hub.clone());
-    let edges = bound.serve(loaded, &hub, &reloading, &listening, &stop).await?;
+    let edges = bound.serve(loaded, &hub, &log, &reloading, &listening, &stop).await?;
     if let Some((tls, files, read)) = tls {
         tokio::spawn(tls::keep_current(tls, files, read));
     }
@@ -126,6 +126,7 @@ impl Bound {
         self,
         loaded: &Loaded,
         hub: &Arc<Hub>,
+        log: &Arc<EventLog>,
         reloading: &Arc<Reloading>,
         listening: &Listening,
         stop: &Stop,
@@ -134,7 +135,7 @@ impl Bound {
         let mut edges = JoinSet::new();
         let mqtt_front = mqtt::Front::new(hub.clone(), config.mqtt_edge);
         mqtt::start(&mqtt_front, &stop.listen()).await.context("can't take up the MQTT sessions")?;
-        let mut settings = http_settings(config, hub, listening, self.counts);
+        let mut settings = http_settings(loaded, hub, log, listening, self.counts, stop);
         settings.mqtt = Some(mqtt_front.clone());
         settings.extra_routes = settings.extra_routes.merge(access::routes(reloading.clone()));
         settings.hosts.is_checked = reloading.is_open_here() || !config.hosts.is_empty();
@@ -153,12 +154,28 @@ impl Bound {
 
 /// What the HTTP edge is told: limits, the console, and the applications' routes.
 fn http_settings(
-    config: &Config,
+    loaded: &Loaded,
     hub: &Arc<Hub>,
+    log: &Arc<EventLog>,
     listening: &Listening,
     listeners: Vec<(&'static str, Arc<AcceptCounts>)>,
+    stop: &Stop,
 ) -> http::ServeSettings {
-    let mut routes = console::routes(hub.clone(), &Facts { listening: listening.all(), apps: &config.apps });
+    let config = &loaded.config;
+    let logins = http::Logins::new(config.hub.clock.clone());
+    let cookies: http::Cookies = {
+        let logins = logins.clone();
+        Arc::new(move |headers| logins.find(headers))
+    };
+    let facts = Facts {
+        listening: listening.all().to_vec(),
+        counts: listeners.clone(),
+        apps: config.apps.clone(),
+        open: loaded.open(),
+        logins,
+        stopping: stop.listen(),
+    };
+    let mut routes = console::routes(hub.clone(), log.clone(), facts);
     let frames = listening.all().iter().find(|(protocol, _)| protocol.starts_with("frames"));
     for app in &config.apps {
         routes = routes.merge(match app {
@@ -175,7 +192,7 @@ fn http_settings(
         ws: config.ws.clone(),
         mqtt: None,
         hosts: http::Hosts { is_checked: false, allowed: config.hosts.clone() },
-        cookies: None,
+        cookies: Some(cookies),
         listeners,
     }
 }

@@ -13,7 +13,7 @@ const FILES: [(&str, &str, &[u8]); 5] = [
     ("intake.js", "text/javascript; charset=utf-8", include_bytes!("page/intake.js")),
     ("intake.css", "text/css; charset=utf-8", include_bytes!("page/intake.css")),
     ("icon.svg", "image/svg+xml", include_bytes!("page/icon.svg")),
-    ("htm-preact.js", "text/javascript; charset=utf-8", include_bytes!("../../vendor/htm-preact/standalone.module.js")),
+    ("htm-preact.js", "text/javascript; charset=utf-8", crate::HTM_PREACT),
 ];
 
 /// `GET /intake`

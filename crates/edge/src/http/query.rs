@@ -11,7 +11,7 @@ use super::problem::Problem;
 
 /// The parameters of one request.
 #[derive(Debug)]
-pub(crate) struct Query {
+pub struct Query {
     pairs: Vec<(String, String)>,
 }
 
@@ -20,7 +20,7 @@ impl Query {
     ///
     /// # Errors
     /// 400 that names the parameter: unknown, twice, or broken.
-    pub(crate) fn read(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
+    pub fn read(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for part in query.unwrap_or_default().split('&').filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
@@ -39,7 +39,8 @@ impl Query {
     }
 
     /// The parameter of this name.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
         self.pairs.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
     }
 
@@ -47,7 +48,7 @@ impl Query {
     ///
     /// # Errors
     /// 400 that names it.
-    pub(crate) fn parsed<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Option<T>, Problem> {
+    pub fn parsed<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Option<T>, Problem> {
         self.get(name).map(|value| value.parse().map_err(|error| bad(name, error))).transpose()
     }
 
@@ -55,7 +56,7 @@ impl Query {
     ///
     /// # Errors
     /// 400 for anything but `true` and `false`.
-    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
+    pub fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
         match self.get(name) {
             None => Ok(None),
             Some("true") => Ok(Some(true)),
@@ -68,7 +69,7 @@ impl Query {
     ///
     /// # Errors
     /// 400 that says which rule of filters is broken.
-    pub(crate) fn filter(&self) -> Result<Filter, Problem> {
+    pub fn filter(&self) -> Result<Filter, Problem> {
         match self.parsed("filter")? {
             Some(filter) => Ok(filter),
             None => Filter::new("#").map_err(|error| bad("filter", error)),
@@ -79,7 +80,7 @@ impl Query {
     ///
     /// # Errors
     /// 400 for anything else.
-    pub(crate) fn from(&self) -> Result<Option<Begin>, Problem> {
+    pub fn from(&self) -> Result<Option<Begin>, Problem> {
         match self.get("from") {
             None => Ok(None),
             Some("start") => Ok(Some(Begin::Oldest)),
@@ -94,7 +95,7 @@ impl Query {
     ///
     /// # Errors
     /// 400 for anything else.
-    pub(crate) fn limit(&self, default: usize, max: usize) -> Result<usize, Problem> {
+    pub fn limit(&self, default: usize, max: usize) -> Result<usize, Problem> {
         match self.get("limit").map(str::parse::<usize>) {
             None => Ok(default),
             Some(Ok(limit)) if (1..=max).contains(&limit) => Ok(limit),
@@ -104,7 +105,7 @@ impl Query {
 }
 
 /// 400 about one parameter.
-pub(crate) fn bad(name: &str, why: impl Display) -> Problem {
+pub fn bad(name: &str, why: impl Display) -> Problem {
     Problem::malformed(format!("{name}: {why}")).with("parameter", name)
 }
 

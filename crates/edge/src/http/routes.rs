@@ -84,6 +84,8 @@ mod tests {
             .as_object()
             .unwrap()
             .iter()
+            // Those are served, and compared, by the console.
+            .filter(|(path, _)| !path.starts_with("/v1/admin/"))
             .flat_map(|(path, methods)| {
                 methods.as_object().unwrap().keys().map(move |method| (path.clone(), method.clone()))
             })

@@ -1,87 +1,77 @@
-//! The page at `/`: where the hub listens, how it stands right now, and where to go from here.
+//! The console: the page at `/`, and the routes below `/v1/admin` that it lives on, described in `docs/console.md`.
+//!
+//! Every route asks for rights in one place ([`rights`]), gives a page of a bounded size, and does work that doesn't grow
+//! with the number of connections, groups or topics.
 
+mod api;
+mod hint;
+mod page;
+mod rights;
+mod spelling;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use axum::Router;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use headwater_event::Health;
+use axum::{Router, middleware};
+use headwater_edge::accept::{AcceptCounts, Stopping};
+use headwater_edge::http::Logins;
+use headwater_eventlog::EventLog;
 use headwater_hub::Hub;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::config::App;
+use crate::config::{App, Open};
 
-/// Nothing from anywhere else, nothing inline, no frame around it.
-const POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+/// How many pages may follow the tail at once: each reads the log for itself.
+const TAILS_MAX: usize = 16;
 
-/// What the page needs to know when it's made.
+/// How many requests may read back in the log at once: reading must not take the disk from those who write.
+const READINGS_MAX: usize = 2;
+
+/// What the console is told by the program.
 #[derive(Debug)]
-pub struct Facts<'a> {
+pub struct Facts {
     /// Protocol and address of every listener.
-    pub listening: &'a [(&'static str, std::net::SocketAddr)],
+    pub listening: Vec<(&'static str, SocketAddr)>,
+    /// What each listener counts.
+    pub counts: Vec<(&'static str, Arc<AcceptCounts>)>,
     /// The applications that run.
-    pub apps: &'a [App],
+    pub apps: Vec<App>,
+    /// Whether everybody may everything.
+    pub open: Open,
+    /// The logins of browsers.
+    pub logins: Logins,
+    /// Tells the pages that follow something to let go when the program ends.
+    pub stopping: Stopping,
 }
 
-/// The routes of the page.
-pub fn routes(hub: Arc<Hub>, facts: &Facts<'_>) -> Router {
-    let page = page(facts);
-    let begun = Instant::now();
-    let file = |kind: &'static str, text: &'static str| get(move || async move { answer(kind, text) });
-    Router::new()
-        .route("/", get(move || async move { answer("text/html; charset=utf-8", page) }))
-        .route("/console/now", get(move || async move { answer("application/json", now(&hub, begun)) }))
-        .route("/console/console.css", file("text/css; charset=utf-8", include_str!("console.css")))
-        .route("/console/console.js", file("text/javascript; charset=utf-8", include_str!("console.js")))
-        .route("/console/icon.svg", file("image/svg+xml", include_str!("icon.svg")))
+/// What all routes share.
+#[derive(Clone)]
+struct Console(Arc<Shared>);
+
+struct Shared {
+    hub: Arc<Hub>,
+    log: Arc<EventLog>,
+    facts: Facts,
+    begun: Instant,
+    tails: Arc<Semaphore>,
+    readings: Semaphore,
+    slowest: api::Slowest,
 }
 
-fn answer(kind: &'static str, body: impl IntoResponse) -> Response {
-    let headers = [
-        (CONTENT_TYPE, kind),
-        (CONTENT_SECURITY_POLICY, POLICY),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (CACHE_CONTROL, "no-cache"),
-    ];
-    (headers, body).into_response()
-}
-
-/// Addresses and names are our own, and hold nothing that HTML would take for markup.
-fn page(facts: &Facts<'_>) -> String {
-    let rows = facts.listening.iter().map(|(protocol, addr)| format!("<tr><td>{protocol}</td><td>{addr}</td></tr>"));
-    let apps = facts
-        .apps
-        .iter()
-        .map(|app| format!("<a href=\"/{0}/\"><b>{1}</b><span>{2}</span></a>\n", app.name(), app.title(), app.about()));
-    // `http` where there is one, else `https`.
-    let http = facts.listening.iter().filter(|(protocol, _)| protocol.starts_with("http")).min();
-    let (scheme, addr) = http.map(|(scheme, addr)| (*scheme, addr.to_string())).unwrap_or_default();
-    include_str!("index.html")
-        .replace("{{addresses}}", &rows.collect::<String>())
-        .replace("{{apps}}", &apps.collect::<String>())
-        .replace("{{http}}", &format!("{scheme}://{addr}"))
-        .replace("{{addr}}", &addr)
-        .replace("{{version}}", env!("CARGO_PKG_VERSION"))
-}
-
-/// How the hub stands: a few counters, so that a hundred open pages cost nothing.
-fn now(hub: &Hub, begun: Instant) -> String {
-    let metrics = hub.metrics();
-    let failing = match hub.health() {
-        Health::Good => None,
-        Health::Failing(why) => Some(why),
-    };
-    let refused: u64 = metrics.refused_by_name().map(|(_, count)| count).sum();
-    serde_json::json!({
-        "up_ms": u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-        "head": hub.head().to_string(),
-        "published": metrics.published.load(Ordering::Relaxed),
-        "deliveries": metrics.deliveries.load(Ordering::Relaxed),
-        "refused": refused,
-        "watchers": metrics.watchers.load(Ordering::Relaxed),
-        "failing": failing,
-    })
-    .to_string()
+/// The console's routes.
+pub fn routes(hub: Arc<Hub>, log: Arc<EventLog>, facts: Facts) -> Router {
+    let console = Console(Arc::new(Shared {
+        hub,
+        log,
+        facts,
+        begun: Instant::now(),
+        tails: Arc::new(Semaphore::new(TAILS_MAX)),
+        readings: Semaphore::new(READINGS_MAX),
+        slowest: api::Slowest::default(),
+    }));
+    let guard = middleware::from_fn_with_state(console.clone(), rights::guard);
+    api::guarded().layer(guard).merge(api::free()).with_state(console).merge(page::routes())
 }

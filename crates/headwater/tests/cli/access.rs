@@ -16,7 +16,7 @@ use crate::program::{Hub, headwater, run, stderr, stdout};
 use crate::pub_sub::Sub;
 
 /// Passwords of these tests: a hub must never show them.
-const ADA: &str = "canary-of-ada-7f3c";
+pub const ADA: &str = "canary-of-ada-7f3c";
 const EVE: &str = "canary-of-eve-91ab";
 const KEY: &str = "Y2FuYXJ5LWtleS1vZi10aGlydHktdHdvLWJ5dGVzISE";
 
@@ -47,7 +47,7 @@ fn user(folder: &TempDir, args: &[&str], stdin: &str) -> Output {
 }
 
 /// A hub with `ada` and `eve` (own) and `root` (admin).
-fn guarded(more: &[&str]) -> Hub {
+pub fn guarded(more: &[&str]) -> Hub {
     let folder = folder();
     for (args, stdin) in [
         (&["add", "ada", "--role", "own"][..], ADA),

@@ -1,0 +1,338 @@
+// Drives the console in Chromium as a person would; run by scripts/drive-console.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const { HEADWATER, CHROMIUM, SHOTS } = process.env;
+const EVIL = '<img src=x onerror=alert(1)>';
+const FRAMES_ID = '6b1f2d3e-4a5b-4c6d-8e7f-0a1b2c3d4e5f';
+const VIEWS = ['Overview', 'Connections', 'Topics', 'Tail', 'Groups & dead letters', 'Sessions', 'Why don’t I see…?'];
+const folder = mkdtempSync(join(tmpdir(), 'drive-console-'));
+const children = new Set();
+
+async function until(what, holds) {
+  const begun = Date.now();
+  while (!(await holds())) {
+    assert(Date.now() - begun < 30_000, `waited in vain for: ${what}`);
+    await new Promise(resolve => setTimeout(resolve, 25));
+  }
+}
+
+async function hub() {
+  const ready = join(folder, 'ready');
+  const args = ['serve', '--data', join(folder, 'data'), '--http', '127.0.0.1:0', '--frames', '127.0.0.1:0', '--ready-file', ready];
+  const child = spawn(HEADWATER, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  children.add(child);
+  child.stderr.on('data', () => {});
+  await until('the hub', () => existsSync(ready) || child.exitCode !== null);
+  assert.equal(child.exitCode, null, 'the hub did not start');
+  const addr = protocol => readFileSync(ready, 'utf8').match(new RegExp(`^listening ${protocol} (\\S+)`, 'm'))[1];
+  return { child, http: addr('http'), frames: addr('frames') };
+}
+
+/// A client of the frame protocol that stays connected.
+async function framesClient(addr) {
+  const [host, port] = addr.split(':');
+  const socket = connect(Number(port), host);
+  socket.write(Buffer.concat([Buffer.from('HWF1'), Buffer.from(FRAMES_ID.replaceAll('-', ''), 'hex'), Buffer.from([0, 0])]));
+  await new Promise(resolve => socket.once('data', resolve));
+  let ended = false;
+  socket.on('close', () => { ended = true; });
+  return { isEnded: () => ended };
+}
+
+/// Watches by server-sent events until it is ended.
+async function watcher(http, filter) {
+  const stop = new AbortController();
+  const response = await fetch(`http://${http}/v1/live?filter=${encodeURIComponent(filter)}`, { signal: stop.signal });
+  const reader = response.body.getReader();
+  let ended = false;
+  (async () => { while (!(await reader.read()).done) { /* goes on */ } })().catch(() => {}).finally(() => { ended = true; });
+  return { isEnded: () => ended, stop: () => stop.abort() };
+}
+
+async function publish(http, topic, payload, sticky = true) {
+  const response = await fetch(`http://${http}/v1/events/${topic.split('/').map(encodeURIComponent).join('/')}?sticky=${sticky}`, { method: 'POST', body: payload });
+  assert.equal(response.status, 200, await response.text());
+}
+
+/// A page that fails the test when it says an error, opens a dialog or asks another host.
+async function open(browser, http, width, height, colorScheme, place = '') {
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme, reducedMotion: 'reduce' });
+  const page = await context.newPage();
+  const faults = [];
+  page.allowed = [];
+  page.on('console', message => ['error', 'warning'].includes(message.type()) && faults.push(`console: ${message.text()}`));
+  page.on('pageerror', error => faults.push(`error: ${error}`));
+  page.on('dialog', dialog => { faults.push(`dialog: ${dialog.message()}`); dialog.dismiss(); });
+  page.on('request', request => new URL(request.url()).host !== http && faults.push(`asks ${request.url()}`));
+  page.on('response', response => response.status() >= 400 && faults.push(`${response.status()} ${response.url()}`));
+  page.faults = faults;
+  await page.goto(`http://${http}/${place}`);
+  await page.getByRole('status').filter({ hasText: /^all is well$/ }).waitFor();
+  return page;
+}
+
+async function shoot(page, name) {
+  await page.screenshot({ path: join(SHOTS, `${name}.png`) });
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert(wide <= 0, `${name}: ${wide} pixels stand out on the right`);
+  assert.deepEqual(page.faults, [], name);
+  assert.equal(await page.locator('img:not([src^="/console/"])').count(), 0, `${name}: what a client said became an element`);
+}
+
+const show = (page, view) => page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: view }).click();
+
+async function beforeAnything(browser, http) {
+  const page = await open(browser, http, 1440, 900, 'light');
+  await page.getByRole('heading', { name: 'Try it' }).waitFor();
+  await page.getByText(`curl 'http://${http}/v1/events/greetings/world`).waitFor();
+  await shoot(page, 'empty-1440-light');
+  // From the top the first stop of the keys is the way past the frame.
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Skip to the view');
+  await page.keyboard.press('Enter');
+  assert.equal(await page.evaluate(() => document.activeElement.tagName), 'H1');
+  // Every view says what it is for while it has nothing to show.
+  for (const [view, words] of [['Connections', 'Nobody is connected'], ['Topics', 'No topic has a state yet'], ['Tail', 'Nothing yet'],
+    ['Groups & dead letters', 'No groups yet'], ['Sessions', 'No sessions']]) {
+    await show(page, view);
+    await page.getByRole('heading', { name: words }).waitFor();
+  }
+  await page.context().close();
+}
+
+/// By keys alone: the views, the search field, help, colours, the tree.
+async function byKeys(page) {
+  await page.locator('body').press('2');
+  await page.getByRole('heading', { name: 'Connections', level: 1 }).waitFor();
+  await page.keyboard.press('/');
+  assert.equal(await page.evaluate(() => document.activeElement.type), 'search');
+  await page.keyboard.press('Tab');
+  await page.locator('body').press('Escape');
+  await page.locator('main h1').focus();
+  await page.keyboard.press('?');
+  await page.getByRole('dialog', { name: 'Keys' }).waitFor();
+  await shoot(page, 'keys-1440-light');
+  await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  await page.locator('main h1').focus();
+  await page.keyboard.press('t');
+  assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), 'dark');
+  await page.keyboard.press('t');
+  await page.keyboard.press('3');
+  const tree = page.getByRole('tree');
+  await tree.getByRole('treeitem').first().focus();
+  await page.keyboard.press('ArrowRight');
+  await tree.getByRole('treeitem', { name: '3', exact: false }).first().waitFor();
+  await page.keyboard.press('ArrowRight');
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute('aria-level')), '2');
+  await page.keyboard.press('ArrowLeft');
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute('aria-level')), '1');
+}
+
+async function topics(page, http) {
+  await show(page, 'Topics');
+  const tree = page.getByRole('tree');
+  for (const name of ['fleet', 'robot', '7']) await tree.getByRole('treeitem').filter({ hasText: new RegExp(`^${name}\\d*$`) }).first().click();
+  await tree.getByRole('treeitem').filter({ hasText: /^pose$/ }).first().click();
+  await page.locator('.detail > .facts-of-event').filter({ hasText: '"state": "charging"' }).waitFor();
+  await shoot(page, 'topic-1440-light');
+  // What is published by the form is there at once, as the state and in the history.
+  await page.getByRole('textbox', { name: 'Payload' }).fill('{"x":7,"state":"driving"}');
+  await page.getByRole('combobox', { name: 'Kind' }).selectOption('application/json');
+  await page.getByRole('button', { name: 'Publish' }).click();
+  await page.getByText(/^On disk at place/).waitFor();
+  await page.locator('.detail > .facts-of-event').filter({ hasText: '"state": "driving"' }).waitFor();
+  await page.getByText('The latest 2 in', { exact: false }).waitFor();
+  const state = await (await fetch(`http://${http}/v1/sticky/fleet/robot/7/pose`)).json();
+  assert.deepEqual(state, { x: 7, state: 'driving' });
+  // A payload that is no JSON is not sent as JSON.
+  await page.getByRole('textbox', { name: 'Payload' }).fill('{"x":');
+  await page.getByRole('button', { name: 'Publish' }).click();
+  await page.getByRole('alert').filter({ hasText: 'no JSON' }).waitFor();
+  await page.getByRole('textbox', { name: 'Topic', exact: true }).first().fill(`evil/${EVIL}`);
+  await page.getByRole('button', { name: 'Show' }).click();
+  await page.getByRole('heading', { name: `evil/${EVIL}` }).waitFor();
+  await page.locator('.payload').filter({ hasText: EVIL }).waitFor();
+  await shoot(page, 'evil-1440-light');
+}
+
+async function connections(page, clients) {
+  await show(page, 'Connections');
+  await until('all connections', async () => (await page.locator('.connections tbody tr').count()) === 5);
+  await shoot(page, 'connections-1440-light');
+  await page.getByRole('searchbox').fill(FRAMES_ID.slice(0, 8).toUpperCase());
+  await page.getByText('1 found,').waitFor();
+  await page.getByRole('button', { name: FRAMES_ID }).click();
+  await page.getByText('the client only sends').waitFor();
+  assert(!clients.frames.isEnded());
+  await page.getByRole('button', { name: 'Disconnect' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+  assert(!clients.frames.isEnded());
+  await page.getByRole('button', { name: 'Disconnect' }).click();
+  await shoot(page, 'disconnect-1440-light');
+  await page.getByRole('dialog').getByRole('button', { name: 'Disconnect' }).click();
+  await page.getByText(`${FRAMES_ID} was disconnected.`).waitFor();
+  await until('its end', clients.frames.isEnded);
+  await page.getByRole('heading', { name: 'Nobody like that' }).waitFor();
+  await page.getByRole('searchbox').fill('');
+  await page.getByRole('combobox', { name: 'Speaks' }).selectOption('sse');
+  await until('the watchers', async () => (await page.locator('.connections tbody tr').count()) === 3);
+  await page.getByRole('combobox', { name: 'Show' }).selectOption('slowest');
+  await page.getByRole('heading', { name: 'Nobody lags' }).waitFor();
+}
+
+/// Publishes as fast as one client can until it is told to stop.
+function flood(http) {
+  let stopped = false;
+  const run = async lane => {
+    for (let n = 0; !stopped; n += 1) await publish(http, `load/${lane}`, `line ${n}`, false);
+  };
+  const lanes = Promise.all(Array.from({ length: 6 }, (_, lane) => run(lane)));
+  return async () => { stopped = true; await lanes; };
+}
+
+async function tail(page, http) {
+  await show(page, 'Tail');
+  await page.getByRole('status').filter({ hasText: /^live$/ }).waitFor();
+  await publish(http, `evil/${EVIL}`, EVIL, false);
+  await page.locator('.event').filter({ hasText: EVIL }).first().waitFor();
+  const stop = flood(http);
+  await page.getByText(/sampled 1:\d+, .* skipped/).waitFor();
+  await shoot(page, 'tail-1440-light');
+  await page.locator('main h1').focus();
+  await page.keyboard.press('p');
+  await page.getByRole('button', { name: 'Go on' }).waitFor();
+  const frozen = await page.locator('.event').last().textContent();
+  await page.locator('.event summary').last().click();
+  await page.getByText('Place in the log').last().waitFor();
+  assert((await page.locator('.event').last().textContent()).startsWith(frozen), 'it moves while it is paused');
+  await page.keyboard.press('p');
+  const narrow = await open(page.context().browser(), http, 360, 740, 'dark', '#/tail?filter=load/%2B');
+  await narrow.getByText(/sampled 1:\d+/).waitFor();
+  await shoot(narrow, 'tail-360-dark');
+  await show(narrow, 'Overview');
+  await until('the rate', async () => /[1-9]/.test(await narrow.locator('.tile').first().locator('b').textContent()));
+  await narrow.waitForTimeout(3_000); // a few points of a line
+  await shoot(narrow, 'overview-360-dark');
+  await show(page, 'Overview');
+  await page.waitForTimeout(1_500);
+  await shoot(page, 'overview-1440-light');
+  await narrow.context().close();
+  await stop();
+  // A filter that can't be is refused in words.
+  await show(page, 'Tail');
+  page.faults.length = 0;
+  await page.getByRole('textbox').fill('a/#/b');
+  await page.getByRole('button', { name: 'Follow' }).click();
+  await page.getByRole('alert').filter({ hasText: 'last level' }).waitFor();
+  // The browser itself says that it got a 400: that's what was wanted.
+  page.faults.length = 0;
+  await page.getByRole('textbox').fill('clinic/#');
+  await page.getByRole('button', { name: 'Follow' }).click();
+  await page.getByRole('status').filter({ hasText: /^live$/ }).waitFor();
+  await publish(http, 'clinic/3/slot/1', 'taken', false);
+  await page.locator('.event').filter({ hasText: 'clinic/3/slot/1' }).waitFor();
+}
+
+async function why(page) {
+  await show(page, 'Why don’t I see…?');
+  await page.getByRole('textbox', { name: 'User' }).fill('anonymous');
+  await page.getByRole('textbox', { name: 'Topic' }).fill('orders/1/paid');
+  await page.getByRole('button', { name: 'Find out' }).click();
+  await page.locator('.verdict.bad').filter({ hasText: 'None of their' }).waitFor();
+  await page.getByText('+ stands for one level alone').first().waitFor();
+  await shoot(page, 'why-not-1440-light');
+  await page.getByRole('textbox', { name: 'Topic' }).fill('orders/1');
+  await page.getByRole('button', { name: 'Find out' }).click();
+  await page.locator('.verdict.good').waitFor();
+  await page.getByText('“orders/+” is subscribed to and matches.').waitFor();
+  await shoot(page, 'why-1440-light');
+  await page.getByRole('textbox', { name: 'User' }).fill('nobody');
+  await page.getByRole('button', { name: 'Find out' }).click();
+  await page.locator('.verdict.bad').filter({ hasText: 'no connection of user “nobody”' }).waitFor();
+}
+
+async function everySize(browser, http) {
+  for (const [width, height] of [[1440, 900], [360, 740]]) {
+    for (const scheme of ['light', 'dark']) {
+      const page = await open(browser, http, width, height, scheme);
+      for (const [at, view] of VIEWS.entries()) {
+        await show(page, view);
+        await page.getByRole('heading', { name: view, level: 1 }).waitFor();
+        // Until it has been answered.
+        await until(`${view} to have asked`, async () => (await page.locator('main .waiting').count()) === 0);
+        const name = ['overview', 'connections', 'topics', 'tail', 'groups', 'sessions', 'why'][at];
+        await shoot(page, `${name}-${width}-${scheme}-all`);
+      }
+      if (width === 360) {
+        await show(page, 'Connections');
+        await page.locator('.connections button').first().click();
+        await page.getByRole('heading', { name: 'Subscriptions' }).waitFor();
+        await shoot(page, `connection-${width}-${scheme}`);
+        await page.keyboard.press('Escape');
+        await page.locator('.detail').waitFor({ state: 'detached' });
+      }
+      await page.context().close();
+    }
+  }
+}
+
+async function theEnd(page, served) {
+  await show(page, 'Overview');
+  served.child.kill('SIGTERM');
+  const ended = new Promise(resolve => served.child.on('exit', resolve));
+  await page.getByRole('status').filter({ hasText: /^not reachable$/ }).waitFor();
+  await page.getByRole('alert').filter({ hasText: 'can’t be reached' }).waitFor();
+  await page.screenshot({ path: join(SHOTS, 'gone-1440-light.png') });
+  assert.equal(await ended, 0, 'a page that is open must not hold up the end');
+}
+
+async function walk(browser, served) {
+  const { http } = served;
+  await beforeAnything(browser, http);
+  for (const [topic, payload] of [['clinic/3/slot/9', 'free'], ['clinic/3/slot/10', 'taken'], ['clinic/4', 'open'], ['orders/1', 'paid'],
+    ['fleet/robot/7/pose', '{"x":1.5,"state":"charging"}'], ['fleet/robot/8/pose', '{"x":2}'], [`evil/${EVIL}`, EVIL]]) {
+    await publish(http, topic, payload);
+  }
+  const watchers = [];
+  for (const filter of ['clinic/#', 'orders/+', `evil/${EVIL}`]) watchers.push(await watcher(http, filter));
+  const page = await open(browser, http, 1440, 900, 'light');
+  await page.evaluate(() => new Promise(resolve => {
+    globalThis.socket = new WebSocket(`ws://${location.host}/v1/ws`);
+    globalThis.socket.onmessage = event => JSON.parse(event.data).op === 'subscribed' && resolve();
+    globalThis.socket.onopen = () => globalThis.socket.send(JSON.stringify({ op: 'subscribe', filter: 'fleet/+/+/pose' }));
+  }));
+  await byKeys(page);
+  await topics(page, http);
+  await connections(page, { frames: await framesClient(served.frames) });
+  await why(page);
+  await tail(page, http);
+  await everySize(browser, http);
+  await theEnd(page, served);
+  watchers.forEach(one => one.stop());
+}
+
+let code = 1;
+let browser;
+try {
+  const served = await hub();
+  browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu', '--no-first-run'] });
+  await walk(browser, served);
+  console.log(`console: the page was driven; screenshots in ${SHOTS}`);
+  code = 0;
+} catch (error) {
+  console.error(error);
+  const page = browser?.contexts().flatMap(context => context.pages())[0];
+  await page?.screenshot({ path: join(SHOTS, 'failed.png') }).catch(() => {});
+} finally {
+  await browser?.close();
+  for (const child of children) child.kill('SIGKILL');
+  rmSync(folder, { recursive: true, force: true });
+}
+process.exit(code);
