@@ -24,14 +24,14 @@ async function until(what, holds) {
 
 async function hub() {
   const ready = join(folder, 'ready');
-  const args = ['serve', '--data', join(folder, 'data'), '--http', '127.0.0.1:0', '--frames', '127.0.0.1:0', '--ready-file', ready];
+  const args = ['serve', '--data', join(folder, 'data'), '--http', '127.0.0.1:0', '--frames', '127.0.0.1:0', '--mqtt', '127.0.0.1:0', '--ready-file', ready];
   const child = spawn(HEADWATER, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   children.add(child);
   child.stderr.on('data', () => {});
   await until('the hub', () => existsSync(ready) || child.exitCode !== null);
   assert.equal(child.exitCode, null, 'the hub did not start');
   const addr = protocol => readFileSync(ready, 'utf8').match(new RegExp(`^listening ${protocol} (\\S+)`, 'm'))[1];
-  return { child, http: addr('http'), frames: addr('frames') };
+  return { child, http: addr('http'), frames: addr('frames'), mqtt: addr('mqtt') };
 }
 
 /// A client of the frame protocol that stays connected.
@@ -43,6 +43,29 @@ async function framesClient(addr) {
   let ended = false;
   socket.on('close', () => { ended = true; });
   return { isEnded: () => ended };
+}
+
+const text = words => Buffer.concat([Buffer.from([Buffer.byteLength(words) >> 8, Buffer.byteLength(words) & 255]), Buffer.from(words)]);
+
+/// An MQTT 5 client with a session that is kept, and these subscriptions.
+async function mqttClient(addr, clientId, filters) {
+  const [host, port] = addr.split(':');
+  const socket = connect(Number(port), host);
+  const packet = (first, ...parts) => {
+    const body = Buffer.concat(parts.map(part => Buffer.from(part)));
+    assert(body.length < 128, 'one byte of length');
+    socket.write(Buffer.concat([Buffer.from([first, body.length]), body]));
+  };
+  const said = [];
+  let ended = false;
+  socket.on('data', data => said.push(data));
+  socket.on('error', () => {});
+  socket.on('close', () => { ended = true; });
+  // Clean start is off, and the session is to be kept for an hour.
+  packet(0x10, text('MQTT'), [5, 0, 0, 60], [5, 0x11, 0, 0, 14, 16], text(clientId));
+  packet(0x82, [0, 1, 0], ...filters.flatMap(filter => [text(filter), [1]]));
+  await until('SUBACK', () => Buffer.concat(said).includes(Buffer.from([0x90])));
+  return { isEnded: () => ended, said: () => Buffer.concat(said), end: () => socket.destroy() };
 }
 
 /// Watches by server-sent events until it is ended.
@@ -164,7 +187,7 @@ async function topics(page, http) {
 
 async function connections(page, clients) {
   await show(page, 'Connections');
-  await until('all connections', async () => (await page.locator('.connections tbody tr').count()) === 5);
+  await until('all connections', async () => (await page.locator('.connections tbody tr').count()) === 6);
   await shoot(page, 'connections-1440-light');
   await page.getByRole('searchbox').fill(FRAMES_ID.slice(0, 8).toUpperCase());
   await page.getByText('1 found,').waitFor();
@@ -183,6 +206,17 @@ async function connections(page, clients) {
   await page.getByRole('searchbox').fill('');
   await page.getByRole('combobox', { name: 'Speaks' }).selectOption('sse');
   await until('the watchers', async () => (await page.locator('.connections tbody tr').count()) === 3);
+  // A client that speaks MQTT hears why, and what it calls itself is text.
+  await page.getByRole('combobox', { name: 'Speaks' }).selectOption('mqtt');
+  await page.getByRole('button', { name: EVIL }).click();
+  await page.locator('.detail').getByText('clinic/+/slot/+').waitFor();
+  await shoot(page, 'mqtt-1440-light');
+  await page.getByRole('button', { name: 'Disconnect' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Disconnect' }).click();
+  await until('its end', clients.mqtt.isEnded);
+  const [kind, , reason] = clients.mqtt.said().subarray(clients.mqtt.said().lastIndexOf(0xe0));
+  assert.deepEqual([kind, reason], [0xe0, 0x98], 'DISCONNECT with "administrative action"');
+  await page.getByRole('combobox', { name: 'Speaks' }).selectOption('');
   await page.getByRole('combobox', { name: 'Show' }).selectOption('slowest');
   await page.getByRole('heading', { name: 'Nobody lags' }).waitFor();
 }
@@ -238,6 +272,45 @@ async function tail(page, http) {
   await page.getByRole('status').filter({ hasText: /^live$/ }).waitFor();
   await publish(http, 'clinic/3/slot/1', 'taken', false);
   await page.locator('.event').filter({ hasText: 'clinic/3/slot/1' }).waitFor();
+}
+
+/// What a group has given up on, as the hub would tell it: no client of this walk can make a dead letter.
+const LETTERS = [
+  { event: { seq: 812, time: '2026-11-25T13:00:00.123456Z', id: '0193', topic: 'orders/17', size: 31, sticky: false, headers: [['content-type', 'application/json']], payload: '{"sku":"A-7","price":null}' }, attempts: 8, why: 'the price list has no entry for A-7', at: '2026-11-25T13:04:11.000000Z' },
+  { event: { seq: 913, time: '2026-11-25T13:10:00.123456Z', id: EVIL, topic: `orders/${EVIL}`, size: 5, sticky: false, headers: [], payload: EVIL }, attempts: 1, why: EVIL, at: '2026-11-25T13:10:00.200000Z' },
+];
+
+async function groups(page, worker) {
+  await show(page, 'Groups & dead letters');
+  await page.getByRole('rowheader', { name: 'workers' }).waitFor();
+  let letters = LETTERS;
+  const asked = [];
+  await page.route('**/v1/admin/groups*', async route => {
+    const answer = await (await route.fetch()).json();
+    answer.groups[0].dead = letters.length;
+    await route.fulfill({ json: answer });
+  });
+  await page.route(/dead-letters\?/, route => route.fulfill({ json: { letters, next: null } }));
+  await page.route(/dead-letters\/(retry|discard)$/, async route => {
+    const { group, seqs } = route.request().postDataJSON();
+    asked.push([route.request().url().split('/').at(-1), group.includes('workers'), seqs]);
+    letters = letters.filter(letter => !seqs.includes(letter.event.seq));
+    await route.fulfill({ json: { taken: seqs.length } });
+  });
+  await page.getByRole('button', { name: '2 dead letters of' }).click();
+  await page.getByText('the price list has no entry for A-7').click();
+  await page.locator('.letter .payload').first().waitFor();
+  await shoot(page, 'letters-1440-light');
+  await page.getByRole('checkbox', { name: 'Choose the letter at place 812' }).check();
+  await page.getByRole('button', { name: 'Try 1 anew' }).click();
+  await page.getByText('1 will be tried anew, from attempt 1.').waitFor();
+  await page.getByRole('checkbox', { name: 'All of this page' }).check();
+  await page.getByRole('button', { name: 'Discard' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Discard' }).click();
+  await page.getByText('None: everything this group was handed').waitFor();
+  assert.deepEqual(asked, [['retry', true, [812]], ['discard', true, [913]]]);
+  await page.unrouteAll();
+  worker.end();
 }
 
 async function why(page) {
@@ -310,7 +383,9 @@ async function walk(browser, served) {
   }));
   await byKeys(page);
   await topics(page, http);
-  await connections(page, { frames: await framesClient(served.frames) });
+  const clients = { frames: await framesClient(served.frames), mqtt: await mqttClient(served.mqtt, EVIL, ['clinic/+/slot/+']) };
+  await connections(page, clients);
+  await groups(page, await mqttClient(served.mqtt, 'worker-1', ['$share/workers/orders/#']));
   await why(page);
   await tail(page, http);
   await everySize(browser, http);
