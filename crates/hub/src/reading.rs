@@ -158,6 +158,11 @@ impl Reading {
         page.block.frames()[before..within].iter().filter(|frame| frame.kind == FrameKind::Counted).for_each(|frame| {
             sent(event_of(&self.stage, frame.seq));
         });
+        if let (Stage::States { topics, .. }, Some(told)) = (&self.stage, &mut self.told) {
+            // Only what was written: a page that is given up may read otherwise the next time.
+            let written = page.block.frames()[before..within].iter();
+            written.filter_map(|frame| topics.get(usize::try_from(frame.seq).ok()?)).for_each(|state| told.tell(state));
+        }
         if within > before {
             note(&mut self.stage, &page.block, within - 1, seen);
         }
@@ -328,7 +333,7 @@ impl Reading {
                 if *read == StatesRead::Begin {
                     told.begin = *seen;
                 }
-                told.page(&page);
+                told.last_as_of = told.last_as_of.max(page.as_of.seq);
                 *read = if page.next.is_some() { StatesRead::More } else { StatesRead::Complete };
                 *rest = page.events.into_iter();
                 Next::More
@@ -373,12 +378,10 @@ fn note(stage: &mut Stage, block: &Block, index: usize, seen: &mut Seq) {
 }
 
 impl Told {
-    fn page(&mut self, page: &StickyPage) {
-        self.last_as_of = self.last_as_of.max(page.as_of.seq);
-        for recorded in &page.events {
-            if recorded.position.seq > self.begin && self.topics.len() < CHANGED_TOPICS_MAX {
-                self.topics.insert(recorded.event.topic.detached(), recorded.position.seq);
-            }
+    /// The state of a topic was told.
+    fn tell(&mut self, (topic, seq): &(Topic, Seq)) {
+        if *seq > self.begin && self.topics.len() < CHANGED_TOPICS_MAX {
+            self.topics.insert(topic.clone(), *seq);
         }
     }
 
