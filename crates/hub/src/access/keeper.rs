@@ -12,6 +12,7 @@ use super::Ask;
 use super::attempts::Attempts;
 use super::audit::{Audit, Happened, Means};
 use super::credentials::{Credentials, Proof};
+use super::explain::Explained;
 use super::pattern::is_level;
 use super::policy::Policy;
 use super::recent::Recent;
@@ -94,6 +95,15 @@ impl Keeper {
 
     pub(super) fn holds(&self, who: &Principal, role: &str) -> bool {
         self.policy().holds(who, role, || self.clock.now())
+    }
+
+    pub(super) fn explain(&self, who: &Principal, ask: Ask<'_>) -> Explained {
+        let policy = Arc::clone(&self.policy());
+        policy.explain(who, ask, || self.clock.now())
+    }
+
+    pub(super) fn principal_of(&self, user: &str) -> Option<Principal> {
+        self.policy().principal_of(user)
     }
 
     pub(super) fn may_administer(&self, who: &Principal) -> bool {

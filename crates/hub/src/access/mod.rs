@@ -12,6 +12,7 @@
 mod attempts;
 mod audit;
 mod credentials;
+mod explain;
 mod index;
 mod keeper;
 mod keys;
@@ -38,6 +39,7 @@ pub(crate) use login::look_after;
 
 pub use audit::{AUDIT_ADMIN, AUDIT_LOGIN, AUDIT_REFUSED};
 pub use credentials::{BEARER, Credentials, Proof};
+pub use explain::{Because, Explained, ToldRule, judged};
 pub use keys::{KEYS_MAX, Keys, KeysError};
 pub use password::{PASSWORD_LEN_MAX, PASSWORD_LEN_MIN, PasswordError, PasswordHash};
 pub use pattern::{For, Pattern, PatternError};
@@ -148,6 +150,35 @@ impl Access {
     #[must_use]
     pub fn may_administer(&self, who: &Principal) -> bool {
         self.keeper().is_some_and(|keeper| keeper.may_administer(who))
+    }
+
+    /// Why somebody may, or may not, for a person who asks. It decides nothing.
+    #[must_use]
+    pub fn explain(&self, who: &Principal, ask: Ask<'_>) -> Explained {
+        if let Some(keeper) = self.keeper() {
+            return keeper.explain(who, ask);
+        }
+        let is_closed = match ask {
+            Ask::Publish(topic) => is_reserved(topic.as_str()),
+            Ask::Watch(filter) => is_closed_to_watchers(filter.as_str()),
+        };
+        let is_allowed = !is_closed && self.allows(who, ask);
+        let because = match (is_closed, is_allowed) {
+            (true, _) => Because::Reserved,
+            (false, true) => Because::Allowed,
+            (false, false) => Because::NoRule,
+        };
+        Explained { is_allowed, because, rules: Vec::new(), left_out: 0 }
+    }
+
+    /// Who a user is now, with the roles of now, to ask what they may. It is nobody's login: hand it to no edge.
+    #[must_use]
+    pub fn principal_of(&self, user: &str, client: Option<&str>) -> Option<Principal> {
+        let who = self.keeper()?.principal_of(user)?;
+        Some(match client {
+            Some(client) => who.with_client(client),
+            None => who,
+        })
     }
 
     pub(crate) const fn keeper(&self) -> Option<&Arc<Keeper>> {

@@ -3,11 +3,15 @@
 
 use std::collections::HashMap;
 
-use headwater_event::{Filter, Topic};
+use headwater_event::{Filter, Principal, Time, Topic};
 
+use super::Ask;
+use super::explain::judged;
 use super::index::Asker;
 use super::pattern::{For, Pattern};
+use super::policy::{Openness, Policy};
 use super::roles::{Role, Rules};
+use super::users::Users;
 
 /// The letters that rules and filters use; topics have one more, so that "any text" is more than all of these.
 const LETTERS: [&str; 3] = ["a", "b", "c"];
@@ -174,7 +178,10 @@ fn class_1_acl_by_wildcard_overlap() {
             Meaning::new(&mut oracle, &allow, &deny, user.filter(|n| *n != "+"), client.filter(|n| *n == "b"));
         for _ in 0..FILTERS {
             let text = dice.filter(false);
-            let filter = Filter::new(text.as_str()).unwrap();
+            // One in four as a shared subscription: the group's name must change nothing.
+            let asked =
+                if dice.throw(4) == 0 { format!("$share/{}/{text}", LETTERS[dice.throw(3)]) } else { text.clone() };
+            let filter = judged(&asked).unwrap();
             let may = rules.may_watch(&who, &filter);
             let said =
                 format!("round {round}: {text} by {:?} but {:?} as {user:?} {client:?}", allow.written, deny.written);
@@ -207,6 +214,33 @@ fn class_1_publishing_by_wildcard_overlap() {
         }
     }
     assert!(cases >= 1_000_000);
+}
+
+#[test]
+fn what_is_explained_is_what_is_decided() {
+    let mut dice = Dice(0x00ac_ce58);
+    let mut because = HashMap::new();
+    for _ in 0..4_000 {
+        let (allow, deny) = (Rule::some(&mut dice, 4, For::Watching), Rule::some(&mut dice, 2, For::Watching));
+        let role = Role { subscribe: allow.read.clone(), deny_subscribe: deny.read.clone(), ..Role::default() };
+        let rules = Rules::new([("anonymous", &role)]).unwrap();
+        let policy = Policy::new(Openness::Rules, rules, Users::default(), None);
+        let who = Principal::anonymous().with_client("b");
+        for _ in 0..20 {
+            let filter = Filter::new(dice.filter(false)).unwrap();
+            let ask = Ask::Watch(&filter);
+            let explained = policy.explain(&who, ask, || Time(0));
+            assert_eq!(explained.is_allowed, policy.may_watch(&who, &filter, || Time(0)), "{filter}: {explained:?}");
+            assert_eq!(explained.rules.len(), allow.read.len() + deny.read.len());
+            let written = explained.rules.iter().all(|rule| {
+                let from = if rule.denies { &deny.written } else { &allow.written };
+                from.contains(&rule.pattern) && rule.role == "anonymous"
+            });
+            assert!(written, "{explained:?}");
+            *because.entry(explained.because.word()).or_insert(0) += 1;
+        }
+    }
+    assert!(["allowed", "denied", "no_rule"].iter().all(|word| because[word] > 1_000), "{because:?}");
 }
 
 /// Which is what the property comes down to: whatever a permitted watch is told was permitted.

@@ -38,7 +38,7 @@ impl Policy {
     }
 
     /// The roles that somebody has now; `None` when their login no longer stands.
-    fn standing(&self, who: &Principal, now: impl Fn() -> Time) -> Option<RoleSet> {
+    pub(super) fn standing(&self, who: &Principal, now: impl Fn() -> Time) -> Option<RoleSet> {
         match who.login() {
             Login::Nothing => Some(self.rules.anonymous()),
             Login::Entry { version } => {
@@ -78,7 +78,7 @@ impl Policy {
     }
 
     /// Names are looked at only where rules name them.
-    fn asker<'a>(&self, roles: RoleSet, who: &'a Principal) -> Asker<'a> {
+    pub(super) fn asker<'a>(&self, roles: RoleSet, who: &'a Principal) -> Asker<'a> {
         let user = who.user().filter(|_| self.rules.names_user());
         let client = who.client().filter(|_| self.rules.names_client());
         Asker::new(roles, user, client)
@@ -96,6 +96,11 @@ impl Policy {
             }
             Login::Token { .. } => who.roles().iter().any(|held| **held == *role),
         }
+    }
+
+    /// Who a user is now, without a login of theirs.
+    pub(super) fn principal_of(&self, user: &str) -> Option<Principal> {
+        self.users.get(user).map(|entry| entry.principal(user))
     }
 
     /// Whether somebody may change the hub.

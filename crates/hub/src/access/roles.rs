@@ -55,9 +55,27 @@ pub struct Role {
     pub deny_subscribe: Vec<Pattern>,
 }
 
+/// Which of a role's lists a pattern stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Publish,
+    DenyPublish,
+    Subscribe,
+    DenySubscribe,
+}
+
+/// A pattern where it was written, to be told to a person.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) set: RoleSet,
+    pub(super) kind: Kind,
+    pub(super) pattern: Pattern,
+}
+
 /// All rules, indexed. Without any, nobody may anything.
 #[derive(Debug)]
 pub struct Rules {
+    written: Vec<Written>,
     numbers: HashMap<Box<str>, usize, BuildHasherDefault<Fnv>>,
     publish: Index,
     deny_publish: Index,
@@ -93,18 +111,19 @@ impl Rules {
             }
             let set = RoleSet::of(number);
             let kinds = [
-                (&role.publish, &mut rules.publish),
-                (&role.deny_publish, &mut rules.deny_publish),
-                (&role.subscribe, &mut rules.subscribe),
-                (&role.deny_subscribe, &mut rules.deny_subscribe),
+                (Kind::Publish, &role.publish, &mut rules.publish),
+                (Kind::DenyPublish, &role.deny_publish, &mut rules.deny_publish),
+                (Kind::Subscribe, &role.subscribe, &mut rules.subscribe),
+                (Kind::DenySubscribe, &role.deny_subscribe, &mut rules.deny_subscribe),
             ];
-            for (written, index) in kinds {
+            for (kind, written, index) in kinds {
                 patterns += written.len();
                 if patterns > PATTERNS_MAX {
                     return Err(TooManyRules::Patterns);
                 }
                 for pattern in written {
                     index.add(pattern, set);
+                    rules.written.push(Written { set, kind, pattern: pattern.clone() });
                     rules.names_user |= pattern.names(&Level::User);
                     rules.names_client |= pattern.names(&Level::Client);
                 }
@@ -131,6 +150,17 @@ impl Rules {
             set.add(RoleSet::of(*number));
         }
         set
+    }
+
+    /// Every pattern as it was written.
+    pub(super) fn written(&self) -> impl Iterator<Item = &Written> {
+        self.written.iter()
+    }
+
+    /// The name of the one role in this set.
+    pub(super) fn name_of(&self, one: RoleSet) -> String {
+        let found = self.numbers.iter().find(|(_, number)| RoleSet::of(**number) == one);
+        found.map(|(name, _)| name.to_string()).unwrap_or_default()
     }
 
     pub(crate) fn anonymous(&self) -> RoleSet {
@@ -162,6 +192,7 @@ impl Default for Rules {
         let allow = || Index::new(Unknown::Nobody);
         let deny = || Index::new(Unknown::Anybody);
         Self {
+            written: Vec::new(),
             numbers: HashMap::default(),
             publish: allow(),
             deny_publish: deny(),
