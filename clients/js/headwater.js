@@ -77,6 +77,10 @@ export class Headwater {
   /**
    * @param {string} url `ws://host:port/v1/ws` or `wss://...`
    * @param {object} [options]
+   * @param {string | (() => string | Promise<string>)} [options.token] shows who this is; a function is asked at each
+   *   connection, so that a token that has run out is replaced by a fresh one
+   * @param {string} [options.user] a user's name, in place of a token
+   * @param {string} [options.password] and the password
    * @param {typeof WebSocket} [options.WebSocket] where the platform has none (Node 20: that of the package `ws`)
    * @param {(status: 'connecting' | 'open' | 'closed') => void} [options.onStatus]
    * @param {number} [options.backoffMsMin] the first wait before connecting again
@@ -172,7 +176,15 @@ export class Headwater {
 
   #connect() {
     this.#options.onStatus('connecting');
-    const socket = new this.#options.WebSocket(this.#url, ['headwater.v1']);
+    const { token } = this.#options;
+    if (typeof token !== 'function') return this.#open(this.#options);
+    // A token that can't be had is a connection that can't be had: it's tried again.
+    const had = (fresh) => this.#isClosed || this.#open({ token: fresh });
+    new Promise((resolve) => resolve(token())).then(had, () => this.#lost());
+  }
+
+  #open(login) {
+    const socket = new this.#options.WebSocket(this.#url, ['headwater.v1', ...shown(login)]);
     this.#socket = socket;
     // A socket that was given up may still speak; it's no longer listened to.
     const mine = (act) => (event) => this.#socket === socket && act(event);
@@ -336,6 +348,14 @@ export class Headwater {
     this.#pending.delete(ref);
     act(pending);
   }
+}
+
+/** The subprotocol that shows who this is: a page can set no headers, and an address is no place for a secret. */
+function shown({ token, user, password }) {
+  if (token !== undefined) return [`headwater.token.${token}`];
+  if (user === undefined) return [];
+  const pair = base64(new TextEncoder().encode(`${user}:${password}`));
+  return [`headwater.login.${pair.replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')}`];
 }
 
 const errorOf = (frame) => new HeadwaterError(frame.error, frame.message, frame.retry_after_ms);

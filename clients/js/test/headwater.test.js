@@ -1,6 +1,7 @@
 // What the client promises, against a hub that says what the test wants.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { afterEach, beforeEach, test } from 'node:test';
 import WebSocket from 'ws';
 
@@ -188,4 +189,27 @@ test('a hub that falls silent is left', async () => {
   // It says nothing any more, not even an answer to `ping`.
   const second = await fake.client();
   await settled(second);
+});
+
+test('a login is shown as a subprotocol, and a token is asked for at each connection', async () => {
+  const offered = async () => {
+    const [socket, request] = await once(fake.server, 'connection');
+    socket.close();
+    return request.headers['sec-websocket-protocol'];
+  };
+  connect({ user: 'ada', password: '??>' });
+  assert.equal(await offered(), 'headwater.v1,headwater.login.YWRhOj8_Pg');
+  hub.close();
+  let asked = 0;
+  const token = async () => {
+    asked += 1;
+    if (asked === 2) throw new Error('the issuer is away');
+    return `ey.${asked}`;
+  };
+  connect({ token });
+  assert.equal(await offered(), 'headwater.v1,headwater.token.ey.1');
+  assert.equal(await offered(), 'headwater.v1,headwater.token.ey.3', 'a token that could not be had is asked for again');
+  hub.close();
+  connect({ token: 'fixed' });
+  assert.equal(await offered(), 'headwater.v1,headwater.token.fixed');
 });

@@ -1,6 +1,6 @@
 // The real hub, on a free port and a folder of its own.
 
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,8 +8,10 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 export class Hub {
-  static async start(binary) {
+  /** `prepare` may put files into the data folder before the start. */
+  static async start(binary, prepare = () => {}) {
     const hub = new Hub(binary, await mkdtemp(join(tmpdir(), 'headwater-js-')));
+    await prepare(hub);
     await hub.run(0);
     return hub;
   }
@@ -33,6 +35,12 @@ export class Hub {
       return;
     }
     throw new Error('the hub did not start');
+  }
+
+  /** Adds a user, as an operator does. */
+  addUser(name, password, role) {
+    const args = ['user', 'add', name, '--role', role, '--data', this.folder];
+    execFileSync(this.binary, args, { input: password, stdio: ['pipe', 'ignore', 'ignore'] });
   }
 
   async kill() {

@@ -1,6 +1,8 @@
 // The client against the real hub, whose program stands in HUB_PROGRAM.
 
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import WebSocket from 'ws';
 
@@ -82,6 +84,33 @@ test('nothing is lost and nothing comes twice while the hub is killed and starte
   } finally {
     producer.close();
     watcher.close();
+    await server.end();
+  }
+});
+
+test('a client logs in, and one that may not is told so', options, async () => {
+  const server = await Hub.start(binary, async (hub) => {
+    await writeFile(join(hub.folder, 'rules.toml'), '[roles.own]\npublish = ["{user}/#"]\nsubscribe = ["{user}/#"]\n');
+    hub.addUser('zoë', 'a password with ümläuts?>', 'own');
+  });
+  const login = { user: 'zoë', password: 'a password with ümläuts?>' };
+  const hub = new Headwater(server.url, { WebSocket, ...login });
+  const nobody = new Headwater(server.url, { WebSocket, backoffMsMin: 5, backoffMsMax: 50 });
+  const statuses = [];
+  const wrong = new Headwater(server.url, {
+    WebSocket, user: 'zoë', password: 'wrong', backoffMsMin: 5, backoffMsMax: 50, onStatus: (status) => statuses.push(status),
+  });
+  try {
+    const told = new Diary();
+    hub.subscribe('zoë/+', ({ payload }) => told.write(payload));
+    await hub.publish('zoë/1', 'x');
+    await told.has(1);
+    assert.deepEqual(told.entries, ['x']);
+    await assert.rejects(hub.publish('other/1', 'x'), { name: 'not_allowed' });
+    await assert.rejects(nobody.publish('zoë/1', 'x'), { name: 'not_allowed' });
+    assert.ok(!statuses.includes('open'), 'a wrong password opens nothing');
+  } finally {
+    for (const client of [hub, nobody, wrong]) client.close();
     await server.end();
   }
 });

@@ -4,6 +4,7 @@
 //! bytes differently in other pieces, or that takes what it must refuse. Two drivers run them: `cargo run -p
 //! headwater-fuzz -- TARGET SECONDS` on any Rust, and cargo-fuzz with coverage on nightly (`fuzz/README.md`).
 
+pub mod access;
 pub mod disk;
 pub mod events;
 pub mod frames;
@@ -37,6 +38,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "mqtt_packets", look: mqtt::packets, seeds: mqtt::packet_seeds, words: mqtt::WORDS },
     Target { name: "mqtt_replies", look: mqtt::replies, seeds: mqtt::reply_seeds, words: mqtt::WORDS },
     Target { name: "filter", look: events::filter, seeds: events::filter_seeds, words: events::FILTER_WORDS },
+    Target { name: "access", look: access::access, seeds: access::seeds, words: access::WORDS },
     Target { name: "names", look: events::names, seeds: events::name_seeds, words: &[b"\0\0\0\x01", b":", b"/"] },
 ];
 

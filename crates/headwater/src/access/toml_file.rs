@@ -117,4 +117,46 @@ mod tests {
         assert_eq!(quiet("duplicate key `secret` in table `users`"), "duplicate key ... in table ...");
         assert_eq!(quiet("expected newline"), "expected newline");
     }
+
+    /// Both readers, fed with files that were good once: they read or refuse, name a line that is there, and never panic. The
+    /// seed is fixed, so a failure comes again.
+    #[test]
+    fn a_file_of_anything_is_read_or_refused_with_its_lines() {
+        let rules =
+            "[roles.a]\npublish = ['x/{user}/#', '+']\nsubscribe = [\n'$SYS/#',\n]\n[roles.b]\ndeny_publish = []\n";
+        let users = "[users.ada]\npassword = '$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc'\nroles = ['a']\ndisabled = false\n";
+        let pieces = [
+            "[", "]", "=", "'", "\"", "\n", "{user}", "#", "roles", "users", ".", ",", "\u{0}", "é", "{", "1e9", "true",
+        ];
+        let mut seed = 7_u64;
+        let mut throw = |sides: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((seed >> 33) as usize) % sides
+        };
+        let (mut good, mut bad) = (0, 0);
+        for round in 0..20_000 {
+            let mut text: Vec<char> = if round % 2 == 0 { rules } else { users }.chars().collect();
+            for _ in 0..=throw(4) {
+                let at = throw(text.len().max(1)).min(text.len());
+                match throw(3) {
+                    0 => text.truncate(at),
+                    1 => drop(text.drain(at..(at + throw(9)).min(text.len()))),
+                    _ => drop(text.splice(at..at, pieces[throw(pieces.len())].chars()).collect::<Vec<_>>()),
+                }
+            }
+            let text: String = text.into_iter().collect();
+            let mut faults = Faults::default();
+            if round % 2 == 0 {
+                drop(super::super::rules_file::read("f", &text, &mut faults));
+            } else {
+                drop(super::super::users_file::read("f", &text, &mut faults));
+            }
+            for fault in &faults.0 {
+                let line: usize = fault.place.strip_prefix("f line ").unwrap().parse().unwrap();
+                assert!((1..=text.lines().count() + 1).contains(&line), "{text:?}: {fault:?}");
+            }
+            if faults.0.is_empty() { good += 1 } else { bad += 1 }
+        }
+        assert!(good > 500 && bad > 5_000, "{good} good, {bad} bad: too one-sided to say anything");
+    }
 }
