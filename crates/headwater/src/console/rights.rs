@@ -8,12 +8,10 @@ use axum::response::{IntoResponse, Response};
 use headwater_edge::http::{By, Caller, Problem};
 use headwater_event::{Principal, Refusal};
 use headwater_hub::Access;
+use headwater_hub::access::{ADMIN, OBSERVER};
 
 use super::Console;
 use crate::config::Open;
-
-/// The role that sees topics, sizes and who is connected, but no payload, and changes nothing.
-pub const OBSERVER: &str = "observer";
 
 /// What somebody may do here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +27,7 @@ impl Rights {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Observer => OBSERVER,
-            Self::Admin => headwater_hub::access::ADMIN,
+            Self::Admin => ADMIN,
         }
     }
 }

@@ -44,7 +44,7 @@ pub use keys::{KEYS_MAX, Keys, KeysError};
 pub use password::{PASSWORD_LEN_MAX, PASSWORD_LEN_MIN, PasswordError, PasswordHash};
 pub use pattern::{For, Pattern, PatternError};
 pub use policy::{Openness, Policy};
-pub use roles::{ADMIN, ANONYMOUS, PATTERNS_MAX, ROLES_MAX, Role, Rules, TooManyRules};
+pub use roles::{ADMIN, ANONYMOUS, OBSERVER, PATTERNS_MAX, ROLES_MAX, Role, Rules, TooManyRules};
 pub use secret::Secret;
 pub use token::{LEEWAY_MAX, TOKEN_LEN_MAX, TokenRules, Tokens};
 pub use users::{NAME_LEN_MAX, User, UserError, Users, check_name};

@@ -14,6 +14,10 @@ pub const ANONYMOUS: &str = "anonymous";
 /// The role of those who may change the hub: reload its rules, end connections. It allows no topic by itself.
 pub const ADMIN: &str = "admin";
 
+/// The role of those who may look into the hub (who is connected, topics, sizes) and change nothing. It allows no topic by
+/// itself either.
+pub const OBSERVER: &str = "observer";
+
 /// The most roles: a set of them is 32 bytes then, which every node of the index has three of.
 pub const ROLES_MAX: usize = 256;
 
@@ -137,10 +141,10 @@ impl Rules {
         *self.numbers.entry(role.into()).or_insert(next)
     }
 
-    /// Whether there is such a role; [`ADMIN`] and [`ANONYMOUS`] always are.
+    /// Whether there is such a role; [`ADMIN`], [`OBSERVER`] and [`ANONYMOUS`] always are.
     #[must_use]
     pub fn knows(&self, role: &str) -> bool {
-        matches!(role, ADMIN | ANONYMOUS) || self.numbers.contains_key(role)
+        matches!(role, ADMIN | OBSERVER | ANONYMOUS) || self.numbers.contains_key(role)
     }
 
     /// The set of these roles; those that no rule knows allow nothing.
