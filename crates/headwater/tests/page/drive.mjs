@@ -1,7 +1,7 @@
 // Drives the console in Chromium as a person would; run by scripts/drive-console.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,16 +22,17 @@ async function until(what, holds) {
   }
 }
 
-async function hub() {
-  const ready = join(folder, 'ready');
-  const args = ['serve', '--data', join(folder, 'data'), '--http', '127.0.0.1:0', '--frames', '127.0.0.1:0', '--mqtt', '127.0.0.1:0', '--ready-file', ready];
+async function hub(place = folder) {
+  const ready = join(place, 'ready');
+  const args = ['serve', '--data', join(place, 'data'), '--http', '127.0.0.1:0', '--frames', '127.0.0.1:0', '--mqtt', '127.0.0.1:0', '--ready-file', ready];
   const child = spawn(HEADWATER, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   children.add(child);
   child.stderr.on('data', () => {});
   await until('the hub', () => existsSync(ready) || child.exitCode !== null);
   assert.equal(child.exitCode, null, 'the hub did not start');
   const addr = protocol => readFileSync(ready, 'utf8').match(new RegExp(`^listening ${protocol} (\\S+)`, 'm'))[1];
-  return { child, http: addr('http'), frames: addr('frames'), mqtt: addr('mqtt') };
+  const ended = new Promise(resolve => child.on('exit', resolve));
+  return { child, ended, http: addr('http'), frames: addr('frames'), mqtt: addr('mqtt') };
 }
 
 /// A client of the frame protocol that stays connected.
@@ -356,14 +357,69 @@ async function everySize(browser, http) {
   }
 }
 
+/// A hub with users: who may do nothing is told so, who may look sees no payload, and all of it ends with logging out.
+async function withUsers(browser) {
+  const place = join(folder, 'guarded');
+  const data = join(place, 'data');
+  mkdirSync(data, { recursive: true });
+  const password = 'correct horse battery';
+  const secret = join(place, 'secret');
+  writeFileSync(secret, password);
+  for (const [name, role] of [['root', 'admin'], ['olga', 'observer'], ['sam', 'sensor']]) {
+    const { status, stderr } = spawnSync(HEADWATER, ['user', '--data', data, 'add', name, '--role', role, '--password-file', secret]);
+    assert.equal(status, 0, String(stderr));
+  }
+  writeFileSync(join(data, 'rules.toml'), "[roles.admin]\npublish = ['#']\nsubscribe = ['#']\n");
+  const served = await hub(place);
+  const { http } = served;
+  const authorization = `Basic ${Buffer.from(`root:${password}`).toString('base64')}`;
+  const published = await fetch(`http://${http}/v1/events/vault/1?sticky=true`, { method: 'POST', body: 'the secret payload', headers: { authorization } });
+  assert.equal(published.status, 200);
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, colorScheme: 'dark' });
+  const page = await context.newPage();
+  await page.goto(`http://${http}/`);
+  const login = async (name, words) => {
+    await page.getByRole('textbox', { name: 'User' }).fill(name);
+    await page.getByLabel('Password').fill(words);
+    await page.getByRole('button', { name: 'Log in' }).click();
+  };
+  await login('root', 'not the password');
+  await page.getByRole('alert').filter({ hasText: 'User or password is wrong.' }).waitFor();
+  await page.screenshot({ path: join(SHOTS, 'login-1440-dark.png') });
+  await login('sam', password);
+  await page.getByText('neither the role').waitFor();
+  await login('olga', password);
+  await page.getByRole('status').filter({ hasText: /^all is well$/ }).waitFor();
+  await show(page, 'Topics');
+  assert.equal(await page.getByRole('heading', { name: 'Publish' }).count(), 0);
+  await page.getByRole('textbox', { name: 'Topic' }).fill('vault/1');
+  await page.getByRole('button', { name: 'Show' }).click();
+  await page.getByText('18 B, hidden: role observer').first().waitFor();
+  assert(!(await page.content()).includes('the secret payload'));
+  await page.screenshot({ path: join(SHOTS, 'observer-1440-dark.png') });
+  await page.getByRole('button', { name: 'Log out' }).click();
+  await login('root', password);
+  await page.getByRole('status').filter({ hasText: /^all is well$/ }).waitFor();
+  await show(page, 'Topics');
+  await page.getByRole('textbox', { name: 'Topic' }).first().fill('vault/1');
+  await page.getByRole('button', { name: 'Show' }).click();
+  await page.locator('.detail > .facts-of-event').filter({ hasText: 'the secret payload' }).waitFor();
+  // The cookie is good for publishing too, and the audit has who did what.
+  await page.getByRole('textbox', { name: 'Payload' }).fill('another one');
+  await page.getByRole('button', { name: 'Publish' }).click();
+  await page.getByText(/^On disk at place/).waitFor();
+  await context.close();
+  served.child.kill('SIGTERM');
+  assert.equal(await served.ended, 0);
+}
+
 async function theEnd(page, served) {
   await show(page, 'Overview');
   served.child.kill('SIGTERM');
-  const ended = new Promise(resolve => served.child.on('exit', resolve));
   await page.getByRole('status').filter({ hasText: /^not reachable$/ }).waitFor();
   await page.getByRole('alert').filter({ hasText: 'can’t be reached' }).waitFor();
   await page.screenshot({ path: join(SHOTS, 'gone-1440-light.png') });
-  assert.equal(await ended, 0, 'a page that is open must not hold up the end');
+  assert.equal(await served.ended, 0, 'a page that is open must not hold up the end');
 }
 
 async function walk(browser, served) {
@@ -389,6 +445,7 @@ async function walk(browser, served) {
   await why(page);
   await tail(page, http);
   await everySize(browser, http);
+  await withUsers(browser);
   await theEnd(page, served);
   watchers.forEach(one => one.stop());
 }

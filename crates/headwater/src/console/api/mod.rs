@@ -84,10 +84,13 @@ mod tests {
             })
             .filter(|(_, method)| method != "parameters")
             .collect();
+        // Served by the program's own access.
+        let beside = ("/v1/admin/reload".to_owned(), "post".to_owned());
         let served: BTreeSet<(String, String)> = guarded_table()
             .iter()
             .chain(&free_table())
             .flat_map(|(path, methods, _)| methods.iter().map(|method| ((*path).to_owned(), (*method).to_owned())))
+            .chain([beside])
             .collect();
         assert_eq!(served, described);
     }

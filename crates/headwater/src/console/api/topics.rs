@@ -25,6 +25,9 @@ const AT_ONCE: usize = 128;
 /// Comes after every text that a level can begin with: the highest character that there is.
 const LAST: char = '\u{10ffff}';
 
+/// What the hub keeps for itself as states of topics: the sessions of MQTT, which are shown as sessions.
+const HIDDEN: &str = "$session";
+
 /// How many events of a topic's history are listed unless the request says otherwise, and at the most.
 const HISTORY: usize = 20;
 const HISTORY_MAX: usize = 100;
@@ -91,8 +94,9 @@ async fn names(
                 return Ok((names, from));
             }
             let state = if is_below { state_of(bus, &path).await? } else { Some(*seq) };
+            let is_hidden = path == HIDDEN;
             // One with a state of its own was listed there.
-            if !is_below || state.is_none() {
+            if !is_hidden && (!is_below || state.is_none()) {
                 let below = below(bus, &path).await?;
                 names.push(Name { name: name.to_owned(), path: path.clone(), state, below });
             }
@@ -181,7 +185,8 @@ mod tests {
 
     #[tokio::test]
     async fn each_name_of_a_level_comes_once_with_its_state_and_what_lies_below() {
-        let topics = ["a", "a-b", "a/x", "a/y/z", "a.b/c", "b/1", "b/2", "/leading", "c", "c//d", "$SYS/n"];
+        let topics =
+            ["a", "a-b", "a/x", "a/y/z", "a.b/c", "b/1", "b/2", "/leading", "c", "c//d", "$SYS/n", "$session/mqtt/1"];
         let (log, _folder) = log(topics.map(str::to_owned)).await;
         for limit in [1, 2, 3, 100] {
             let mut all = listed(&log, "", limit).await;

@@ -109,11 +109,13 @@ function Login({ me, onDone }) {
     setBusy(true);
     try {
       await send('POST', '/v1/admin/login', { user: form.get('user'), password: form.get('password') });
-      onDone();
+      setError(null);
+      event.target.reset();
+      await onDone();
     } catch (error) {
       setError(error.status === 401 ? new Error('User or password is wrong.') : error);
-      setBusy(false);
     }
+    setBusy(false);
   };
   return html`<main class="login" id="main"><form onSubmit=${onSubmit}>
     <img src="/console/icon.svg" alt="" width="48" height="48" />
@@ -121,6 +123,7 @@ function Login({ me, onDone }) {
     ${me.user
       ? html`<p>You are <b>${me.user}</b>, who has neither the role <code>admin</code> nor <code>observer</code>. Log in as somebody who has.</p>`
       : html`<p>The console is for users with the role <code>admin</code> or <code>observer</code>.</p>`}
+    ${!me.can_login && html`<p>There is no user yet. On the machine itself: <code>headwater user add NAME --role admin</code></p>`}
     <label>User<input name="user" autocomplete="username" required autofocus spellcheck="false" autocapitalize="none" /></label>
     <label>Password<input name="password" type="password" autocomplete="current-password" required /></label>
     <${Complaint} error=${error} />
