@@ -135,8 +135,7 @@ impl Bound {
         let mut edges = JoinSet::new();
         let mqtt_front = mqtt::Front::new(hub.clone(), config.mqtt_edge);
         mqtt::start(&mqtt_front, &stop.listen()).await.context("can't take up the MQTT sessions")?;
-        let mut settings = http_settings(loaded, hub, log, listening, self.counts, stop);
-        settings.mqtt = Some(mqtt_front.clone());
+        let mut settings = http_settings(loaded, hub, log, &mqtt_front, listening, self.counts, stop);
         settings.extra_routes = settings.extra_routes.merge(access::routes(reloading.clone()));
         settings.hosts.is_checked = reloading.is_open_here() || !config.hosts.is_empty();
         if let Some(listener) = self.http {
@@ -157,6 +156,7 @@ fn http_settings(
     loaded: &Loaded,
     hub: &Arc<Hub>,
     log: &Arc<EventLog>,
+    mqtt: &mqtt::Front,
     listening: &Listening,
     listeners: Vec<(&'static str, Arc<AcceptCounts>)>,
     stop: &Stop,
@@ -173,6 +173,7 @@ fn http_settings(
         apps: config.apps.clone(),
         open: loaded.open(),
         logins,
+        mqtt: Some(mqtt.clone()),
         stopping: stop.listen(),
     };
     let mut routes = console::routes(hub.clone(), log.clone(), facts);
@@ -190,7 +191,7 @@ fn http_settings(
         limits: config.http_edge,
         origins: config.ws.origins.clone(),
         ws: config.ws.clone(),
-        mqtt: None,
+        mqtt: Some(mqtt.clone()),
         hosts: http::Hosts { is_checked: false, allowed: config.hosts.clone() },
         cookies: Some(cookies),
         listeners,

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use axum::{Router, middleware};
 use headwater_edge::accept::{AcceptCounts, Stopping};
 use headwater_edge::http::Logins;
+use headwater_edge::mqtt;
 use headwater_eventlog::EventLog;
 use headwater_hub::Hub;
 use tokio::sync::Semaphore;
@@ -43,6 +44,8 @@ pub struct Facts {
     pub open: Open,
     /// The logins of browsers.
     pub logins: Logins,
+    /// Where MQTT's sessions are; `None` where nobody speaks it.
+    pub mqtt: Option<mqtt::Front>,
     /// Tells the pages that follow something to let go when the program ends.
     pub stopping: Stopping,
 }

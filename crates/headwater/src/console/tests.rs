@@ -66,7 +66,7 @@ fn place() -> Place {
     let stop = Stop::default();
     let logins = Logins::default();
     let (listening, counts, apps) = (Vec::new(), Vec::new(), Vec::new());
-    let facts = Facts { listening, counts, apps, open: Open::No, logins, stopping: stop.listen() };
+    let facts = Facts { listening, counts, apps, open: Open::No, logins, mqtt: None, stopping: stop.listen() };
     Place { router: routes(hub.clone(), log.clone(), facts), hub, log, access, stop, _folder: folder }
 }
 
@@ -127,13 +127,14 @@ impl Place {
 }
 
 /// Every route, with what it needs to answer 200.
-const LISTS: [&str; 10] = [
+const LISTS: [&str; 11] = [
     "/v1/admin/overview",
     "/v1/admin/seconds",
     "/v1/admin/connections",
     "/v1/admin/slowest",
     "/v1/admin/groups",
     "/v1/admin/dead-letters?group=g",
+    "/v1/admin/sessions",
     "/v1/admin/topics",
     "/v1/admin/topic?topic=a",
     "/v1/admin/tail",

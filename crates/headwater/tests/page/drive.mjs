@@ -312,6 +312,11 @@ async function groups(page, worker) {
   assert.deepEqual(asked, [['retry', true, [812]], ['discard', true, [913]]]);
   await page.unrouteAll();
   worker.end();
+  // Its session stays.
+  await show(page, 'Sessions');
+  await page.getByRole('row').filter({ hasText: 'worker-1' }).filter({ hasText: /ended .* ago/ }).filter({ hasText: '$share/workers/orders/#' }).waitFor();
+  await page.getByRole('row').filter({ hasText: EVIL }).waitFor();
+  await shoot(page, 'sessions-1440-light');
 }
 
 async function why(page) {
@@ -417,7 +422,7 @@ async function theEnd(page, served) {
   await show(page, 'Overview');
   served.child.kill('SIGTERM');
   await page.getByRole('status').filter({ hasText: /^not reachable$/ }).waitFor();
-  await page.getByRole('alert').filter({ hasText: 'can’t be reached' }).waitFor();
+  await page.getByRole('alert').filter({ hasText: 'can’t be reached' }).first().waitFor();
   await page.screenshot({ path: join(SHOTS, 'gone-1440-light.png') });
   assert.equal(await served.ended, 0, 'a page that is open must not hold up the end');
 }

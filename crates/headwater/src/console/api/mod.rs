@@ -6,6 +6,7 @@ mod letters;
 mod login;
 mod overview;
 mod recent;
+mod sessions;
 mod slowest;
 mod tail;
 mod topics;
@@ -35,6 +36,7 @@ fn guarded_table() -> Vec<Route> {
         ("/v1/admin/dead-letters", &["get"], get(letters::list)),
         ("/v1/admin/dead-letters/retry", &["post"], post(letters::retry)),
         ("/v1/admin/dead-letters/discard", &["post"], post(letters::discard)),
+        ("/v1/admin/sessions", &["get"], get(sessions::list)),
         ("/v1/admin/topics", &["get"], get(topics::level)),
         ("/v1/admin/topic", &["get"], get(topics::one)),
         ("/v1/admin/tail", &["get"], get(tail::tail)),

@@ -6,7 +6,7 @@ import { Ask, Complaint, Empty, EventFacts, Icon, Panel, Waiting, useEscape } fr
 import { replace } from '/console/place.js';
 
 /// Pages that the visitor leafs through: forward by `next`, back by what was seen.
-function usePages(path, params, every) {
+export function usePages(path, params, every) {
   const [trail, setTrail] = useState([undefined]);
   const poll = usePoll(path, { ...params, after: trail.at(-1) }, every);
   return {
