@@ -443,6 +443,8 @@ class Slow(Row):
 
 
 def all_rows():
+    from . import rows_mqtt  # it builds on this module
+
     rows = [frames_throughput(), frames_many(), frames_one(), Fanout(), Overload(), Recovery(), Backlog(), Start(),
-            Memory(), Slow(), Designs()]
+            Memory(), Slow(), Designs(), *rows_mqtt.all_mqtt()]
     return {row.name: row for row in rows}

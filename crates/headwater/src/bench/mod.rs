@@ -11,6 +11,7 @@ mod hub;
 mod limit;
 mod load;
 mod mark;
+mod mqtt;
 mod options;
 mod overload;
 mod process;
@@ -58,6 +59,8 @@ enum What {
     Recovery(recovery::RecoveryArgs),
     /// Memory of a hub with a backlog
     Backlog(backlog::BacklogArgs),
+    /// MQTT: many to one, one to many, one to one, absent, idle and stalled clients; of any broker
+    Mqtt(mqtt::Args),
     /// Watchers that stop reading: what they cost, what the others notice, what they get afterwards
     Slow(slow::SlowArgs),
     /// The yardstick: a bare server of the frame protocol with one writer and group commit
@@ -81,6 +84,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         What::Overload(args) => overload::run(&args),
         What::Recovery(args) => recovery::run(&args),
         What::Backlog(args) => backlog::run(&args),
+        What::Mqtt(args) => mqtt::run(&args),
         What::Slow(args) => slow::run(&args),
         What::Limit(args) => limit::run(&args),
         What::Peer(args) => publishing::peer(&args),

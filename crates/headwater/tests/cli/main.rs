@@ -4,6 +4,7 @@
 
 mod access;
 mod bench;
+mod bench_mqtt;
 mod commands;
 mod console;
 mod log;
