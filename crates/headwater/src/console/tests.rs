@@ -365,6 +365,14 @@ async fn why_names_the_first_thing_that_stands_in_the_way() {
     );
     let reserved = place.get(&admin, &ask("user=sensor&topic=secret/1")).await;
     assert_eq!(step(&reserved, "rule").as_deref(), Some("bad"), "{reserved}");
+    let allowed = place.get(&admin, &ask("user=sensor&topic=clinic/3")).await;
+    assert_eq!(
+        allowed["rules"][0],
+        json!({ "role": "sensor", "pattern": "clinic/#", "denies": false, "applies": true })
+    );
+    // The rules are told of who isn't connected, too.
+    let away = place.get(&admin, &ask("user=observer&topic=clinic/3")).await;
+    assert_eq!((step(&away, "connected").as_deref(), step(&away, "rule").as_deref()), (Some("bad"), Some("bad")));
     place.publish(vec![publication("Clinic/3", "taken", false), publication("b", "x", false)]).await;
     let seen = place.get(&admin, &ask("user=sensor&topic=Clinic/3")).await;
     assert_eq!((step(&seen, "event").as_deref(), &seen["last"]["payload"]), (Some("good"), &json!("taken")), "{seen}");

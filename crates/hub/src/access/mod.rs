@@ -195,16 +195,6 @@ impl Access {
         }
     }
 
-    /// What would be said, for who only wants to know: it's no refusal, and not on record.
-    #[must_use]
-    pub fn would_allow(&self, who: &Principal, ask: Ask<'_>) -> bool {
-        let is_closed = match ask {
-            Ask::Publish(topic) => is_reserved(topic.as_str()),
-            Ask::Watch(filter) => is_closed_to_watchers(filter.as_str()),
-        };
-        !is_closed && self.allows(who, ask)
-    }
-
     fn refused(&self, who: &Principal, what: &'static str, topic: &str) -> Refusal {
         if let Some(keeper) = self.keeper() {
             keeper.refused_a_right(who, what, topic);

@@ -4,8 +4,9 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use headwater_edge::http::{Problem, Query, bad_parameter};
-use headwater_event::{Bus, Filter, Recorded, Topic};
+use headwater_event::{Bus, Filter, Principal, Recorded, Topic};
 use headwater_hub::Ask;
+use headwater_hub::access::{Because, Explained, ToldRule};
 use headwater_hub::inspect::Watched;
 use headwater_hub::presence::{Connected, Search};
 use serde_json::{Value, json};
@@ -25,6 +26,9 @@ const WATCHES_MAX: usize = 1_000;
 
 /// How many groups are looked at.
 const GROUPS_MAX: usize = 1_000;
+
+/// How many rules are told.
+const RULES_MAX: usize = 50;
 
 /// How many filters that don't match are explained.
 const HINTS_MAX: usize = 5;
@@ -76,9 +80,10 @@ pub async fn why(
     let (connections, is_whole) = connections_of(shared, &question).await;
     let watches = matching(&connections, &topic);
     let (last, last_step) = last_event(shared, &topic, viewer.rights).await?;
+    let (rule_step, rules) = rule_step(shared, &question, &connections);
     let steps = [
         connected_step(&question, &connections, is_whole),
-        rule_step(shared, &question, &connections),
+        rule_step,
         watch_step(&question, &connections, &watches),
         lag_step(&watches),
         last_step,
@@ -95,6 +100,7 @@ pub async fn why(
             shown["connection"] = connections[*at].id.to_string().into();
             shown
         }).collect::<Vec<_>>(),
+        "rules": rules.iter().take(RULES_MAX).map(rule).collect::<Vec<_>>(),
         "groups": groups,
         "last": last,
     })))
@@ -156,20 +162,45 @@ fn connected_step(question: &Question<'_>, connections: &[Connected], is_whole: 
     Step { name: "connected", found, says }
 }
 
-/// Asks the rule for each connection, as its rights may hang on its client id.
-fn rule_step(shared: &Shared, question: &Question<'_>, connections: &[Connected]) -> Step {
+/// Asks the rules for each connection, as rights may hang on a client id; where there is none, for the user as such.
+fn rule_step(shared: &Shared, question: &Question<'_>, connections: &[Connected]) -> (Step, Vec<ToldRule>) {
+    let name = "rule";
+    let access = shared.hub.access();
     let filter = Filter::from(question.topic);
-    let denied =
-        connections.iter().filter(|one| !shared.hub.access().would_allow(&one.who, Ask::Watch(&filter))).count();
-    let (found, says) = match (connections.len(), denied) {
-        (0, _) => (Found::Unclear, "Rights are asked for those who are connected; nobody is.".to_owned()),
-        (_, 0) => (Found::Good, "They may watch this topic.".to_owned()),
-        (all, denied) if all == denied => {
-            (Found::Bad, "No rule allows them to watch this topic; what isn't allowed is forbidden.".to_owned())
+    let client = (!question.client.is_empty()).then_some(question.client);
+    let mut asked: Vec<Principal> = connections.iter().map(|one| one.who.clone()).collect();
+    if asked.is_empty() {
+        asked.extend(access.principal_of(question.user, client));
+    }
+    let answers: Vec<Explained> = asked.iter().map(|who| access.explain(who, Ask::Watch(&filter))).collect();
+    let denied = answers.iter().filter(|answer| !answer.is_allowed).count();
+    let telling = answers.iter().find(|answer| !answer.is_allowed).or(answers.first());
+    let (found, says) = match (telling, denied) {
+        (None, _) => (Found::Unclear, "Nobody of this name is known here, so no rule can be asked.".to_owned()),
+        (Some(answer), 0) => (Found::Good, reason(answer)),
+        (Some(answer), denied) if denied == answers.len() => (Found::Bad, reason(answer)),
+        (Some(answer), denied) => {
+            (Found::Unclear, format!("{denied} of the {} connections may not: {}", answers.len(), reason(answer)))
         }
-        (all, denied) => (Found::Unclear, format!("{denied} of the {all} connections may not watch this topic.")),
     };
-    Step { name: "rule", found, says }
+    let rules = telling.map(|answer| answer.rules.clone()).unwrap_or_default();
+    (Step { name, found, says }, rules)
+}
+
+/// What decided, with the rule.
+fn reason(answer: &Explained) -> String {
+    let rule = |denies: bool| {
+        let told = answer.rules.iter().find(|rule| rule.applies && rule.denies == denies);
+        told.map(|rule| format!(": \u{201c}{}\u{201d} of role {}", rule.pattern, rule.role)).unwrap_or_default()
+    };
+    match answer.because {
+        Because::Allowed => format!("A rule allows it{}.", rule(false)),
+        Because::Denied => format!("A rule denies it{}.", rule(true)),
+        Because::NoRule => "No rule of theirs allows it, and what isn't allowed is forbidden.".to_owned(),
+        Because::Reserved => "Topics that begin with $ belong to the hub.".to_owned(),
+        Because::LoginEnded => "Their login no longer holds.".to_owned(),
+        Because::Open => "Everybody may everything here.".to_owned(),
+    }
 }
 
 fn watch_step(question: &Question<'_>, connections: &[Connected], watches: &[(usize, Watched)]) -> Step {
@@ -272,6 +303,10 @@ fn verdict(steps: &[Step]) -> String {
         None => "Nothing stands in the way: they are connected, allowed, subscribed, and were handed the last event."
             .to_owned(),
     }
+}
+
+fn rule(rule: &ToldRule) -> Value {
+    json!({ "role": rule.role, "pattern": rule.pattern, "denies": rule.denies, "applies": rule.applies })
 }
 
 fn spelt(step: &Step) -> Value {

@@ -23,6 +23,8 @@ function Answer({ answer }) {
         ${answer.groups.found.length === 0 ? html`<p class="hint">None${answer.groups.all ? '' : ' among those that were looked at'}.</p>` : html`<ul class="rows">${answer.groups.found.map(one => html`<li><span class="mono">${one.name}</span><span class="end">${one.members === 1 ? 'one member' : `${count(one.members)} members`}</span></li>`)}</ul>`}
       <//>
     </div>
+    ${answer.rules.length > 0 && html`<${Panel} id="rules" title="Their rules for watching"><ul class="rows">${answer.rules.map(rule => html`<li class=${rule.applies ? '' : 'quiet'}><span class="mono">${rule.pattern}</span>
+      <span class="end">${rule.denies ? 'denied' : 'allowed'} to role ${rule.role}${rule.applies ? html` · <b>applies</b>` : ''}</span></li>`)}</ul><//>`}
     ${answer.last && html`<${Panel} id="last" title="The last event of this topic"><${EventFacts} event=${answer.last} /><//>`}
   </section>`;
 }
