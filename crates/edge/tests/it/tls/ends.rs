@@ -2,8 +2,9 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::time::Instant;
 
-use super::{Client, Place, plain};
+use super::{Client, PATIENCE, Place, plain};
 
 #[test]
 fn a_clients_last_word_reaches_the_edge_and_the_edges_answer_the_client() {
@@ -83,8 +84,9 @@ fn a_client_that_does_not_read_holds_up_nobody_else_and_gets_all_when_it_does() 
     let mut neighbour = place.client();
     neighbour.say(b"quick");
     assert_eq!(neighbour.hear(5), b"quick");
-    let (mut heard, mut room) = (0_u64, vec![0; 65_536]);
+    let (mut heard, mut room, begun) = (0_u64, vec![0; 65_536], Instant::now());
     while heard < said {
+        assert!(begun.elapsed() < PATIENCE, "{heard} of {said} bytes came back");
         flush(&mut slow);
         match slow.wire.conn.read_tls(&mut slow.wire.sock) {
             Ok(0) => panic!("the end came after {heard} of {said} bytes"),

@@ -121,9 +121,11 @@ fn a_handshake_that_declares_and_sends_too_much_ends_before_it_costs() {
     // A hello of 60,000 bytes, in records of the largest size.
     let mut bytes = vec![0x16, 3, 1, 0x40, 0, 1, 0, 0xEA, 0x60];
     bytes.extend([0; 16_384 - 4]);
+    let begun = Instant::now();
     let _ = socket.write_all(&bytes);
     assert_eq!(socket.read(&mut [0]).unwrap_or(0), 0);
     place.wait_until_empty();
+    assert!(begun.elapsed() < TlsSettings::HANDSHAKE, "it was time that ended it");
     assert_eq!(place.counts.handshakes_failed(), 1);
 }
 

@@ -9,7 +9,7 @@ mod protocols;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use headwater_edge::accept::{AcceptCounts, AcceptSettings, Connection, Listener, Stop};
 use headwater_edge::tls::{Spoken, Tls, TlsMaterial, TlsSettings};
@@ -80,7 +80,9 @@ impl Place {
 
     /// Waits until all connections have ended.
     fn wait_until_empty(&self) {
+        let begun = Instant::now();
         while self.counts.open() > 0 {
+            assert!(begun.elapsed() < PATIENCE, "a connection doesn't end");
             std::thread::yield_now();
         }
     }
