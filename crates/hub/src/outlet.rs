@@ -242,18 +242,9 @@ impl Outlet {
         Ok(id)
     }
 
-    /// Ends one watch; does nothing when it has ended already. A frame that was begun is still written.
+    /// Ends one watch; does nothing when it has ended already. A frame that was begun is still written, and what is under
+    /// way stays so until the client has acknowledged it; another watch may [adopt](Outlet::adopt) it.
     pub fn unwatch(&self, id: WatchId) {
-        self.end_watch(id);
-        Self::forget_under_way(&mut self.lock(), id);
-    }
-
-    /// The same for a watch that another one is to replace: what is under way for it stays so until [`Outlet::adopt`].
-    pub fn unwatch_for_another(&self, id: WatchId) {
-        self.end_watch(id);
-    }
-
-    fn end_watch(&self, id: WatchId) {
         let mut state = self.lock();
         if state.subscriptions.get(id.slot).is_some_and(|subscription| subscription.is(id))
             && let Some(subscription) = state.subscriptions.remove(id.slot)

@@ -94,10 +94,6 @@ impl Window {
         self.ended.push((watch, standing));
     }
 
-    fn forget(&mut self, watch: WatchId) {
-        self.under_way.retain(|out| out.watch != Some(watch));
-    }
-
     /// Memory for a burst isn't kept for ever.
     fn shrink(&mut self) {
         if self.under_way.is_empty() && self.under_way.capacity() > 64 {
@@ -200,13 +196,6 @@ impl Outlet {
     pub fn adopt(&self, ended: WatchId, by: WatchId) {
         if let Some(window) = self.lock().window.as_mut() {
             window.under_way.iter_mut().filter(|out| out.watch == Some(ended)).for_each(|out| out.watch = Some(by));
-        }
-    }
-
-    /// Forgets what is under way for a watch that has ended.
-    pub(crate) fn forget_under_way(state: &mut crate::outlet::State, watch: WatchId) {
-        if let Some(window) = state.window.as_mut() {
-            window.forget(watch);
         }
     }
 }

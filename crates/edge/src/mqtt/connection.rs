@@ -64,8 +64,10 @@ pub(super) struct About {
     pub(super) is_expiry_fixed: bool,
     /// Topics that the client gave numbers to, from 1.
     pub(super) aliases: Vec<Option<Topic>>,
-    /// This client's mark on its publications, once it has a subscription that leaves its own out.
+    /// This client's mark on publications that it may not want to get back, once there was such a one.
     pub(super) mark: Option<Text>,
+    /// It has a subscription that leaves its own publications out, so all of them are marked.
+    pub(super) is_marking: bool,
     /// Its parts in shared subscriptions, by filter as it was written.
     pub(super) shares: Vec<(Text, Share)>,
 }
@@ -75,9 +77,8 @@ pub(super) enum Phase {
     Open,
     /// The last packet is on its way out; the client isn't heard any more.
     Closing,
-    /// All is written; the client is to end the connection. (Closing it first, with bytes unread, would reset it, and the
-    /// last packet could get lost on its way.)
-    Lingering,
+    /// All is written; it's for the client to end the connection.
+    Written,
 }
 
 #[derive(Default)]
@@ -129,10 +130,14 @@ impl Connection {
         if self.is_overdue(cx) {
             return Turn::Over;
         }
+        if self.phase == Phase::Open && self.claim.is_superseded() {
+            self.give_way();
+            return Turn::Again;
+        }
         let mut turn = match self.phase {
             Phase::Open => self.serve(cx),
             Phase::Closing => Turn::Wait,
-            Phase::Lingering => return self.linger(cx),
+            Phase::Written => return Turn::Over,
         };
         if turn == Turn::Over {
             return Turn::Over;
@@ -236,7 +241,7 @@ impl Connection {
                         }
                         self.hear();
                     }
-                    Err(last_words) => self.end_with(last_words),
+                    Err(last_words) => self.end_with_frame(last_words),
                 }
                 Turn::Again
             }
@@ -288,29 +293,16 @@ impl Connection {
         deadline.is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready())
     }
 
-    /// Reads and passes over what still comes, until the client ends the connection.
-    fn linger(&mut self, cx: &mut Context<'_>) -> Turn {
-        match self.wire.socket.0.poll_read_ready(cx) {
-            Poll::Pending => Turn::Wait,
-            Poll::Ready(Err(_)) => Turn::Over,
-            Poll::Ready(Ok(())) => SCRATCH.with_borrow_mut(|scratch| match self.wire.socket.0.try_read(scratch) {
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Turn::Again,
-                Ok(0) | Err(_) => Turn::Over,
-                Ok(_) => Turn::Again,
-            }),
-        }
-    }
-
     /// The outlet has ended.
     fn ended(&mut self, closed: Closed) -> Turn {
         if self.phase == Phase::Open {
             self.say_why(closed);
         }
-        if matches!(closed, Closed::Io(_)) {
-            return Turn::Over;
+        if !matches!(closed, Closed::Io(_)) {
+            self.wire.socket.end_writing();
+            self.phase = Phase::Written;
         }
-        self.end_writing();
-        Turn::Again
+        Turn::Over
     }
 }
 

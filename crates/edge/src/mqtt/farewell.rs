@@ -1,22 +1,31 @@
 //! How a connection ends, from either side, and what is left when it has.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_event::Text;
 use headwater_hub::Closed;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::acknowledging::take_standings;
 use super::connection::{About, Connection, Phase, Unfinished};
 use super::front::Counts;
+use super::greeting::takes;
 use super::keep;
 use super::packet::{Disconnect, Explanation, Reason, Version};
 use super::session::NEVER;
 use super::subscribing::leave_group;
+use super::wire::Wire;
+
+/// How much is passed over at once, in bytes.
+const LINGER_READ_LEN: usize = 4 << 10;
 
 /// How long the last packet may take to be written, and the client to end the connection after it.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What the older of two connections is told.
+const TAKEN_OVER: &str = "a newer connection of this client";
 
 impl Connection {
     /// The client broke a rule: 5.0 is told which, and the connection ends (MQTT 5.0 section 4.13).
@@ -42,12 +51,22 @@ impl Connection {
 
     /// Writes these bytes, what a WebSocket says at its end, and then nothing more.
     pub(super) fn end_with(&mut self, last: Bytes) {
+        let farewell = self.wire.farewell();
+        self.end_with_both(last, farewell);
+    }
+
+    /// The WebSocket itself ends here, by this frame.
+    pub(super) fn end_with_frame(&mut self, last: Bytes) {
+        self.end_with_both(last, Bytes::new());
+    }
+
+    fn end_with_both(&mut self, last: Bytes, farewell: Bytes) {
         if self.phase != Phase::Open {
             return;
         }
         // Without room the client doesn't read, and can't be told.
         let _ = self.outlet.send(last);
-        let _ = self.outlet.send(self.wire.farewell());
+        let _ = self.outlet.send(farewell);
         self.outlet.close();
         self.phase = Phase::Closing;
         self.limit_farewell();
@@ -59,14 +78,11 @@ impl Connection {
         self.open = Some(Box::new(Unfinished { deadline, ..Unfinished::default() }));
     }
 
-    /// All is written: from here on it's for the client to end the connection.
-    pub(super) fn end_writing(&mut self) {
-        self.wire.socket.end_writing();
-        if self.phase == Phase::Open {
-            // The outlet was closed by others: time begins to run here.
-            self.limit_farewell();
-        }
-        self.phase = Phase::Lingering;
+    /// A newer connection of this client waits for its seat. Whoever doesn't read is given a moment and no more.
+    pub(super) fn give_way(&mut self) {
+        Counts::add(&self.front.counts.taken_over);
+        let bytes = self.disconnect(Reason::SESSION_TAKEN_OVER, TAKEN_OVER);
+        self.end_with(bytes);
     }
 
     /// Others have ended the outlet: tells 5.0 why.
@@ -74,7 +90,7 @@ impl Connection {
         let (reason, why) = match closed {
             Closed::Asked if self.claim.is_superseded() => {
                 Counts::add(&self.front.counts.taken_over);
-                (Reason::SESSION_TAKEN_OVER, "a newer connection of this client")
+                (Reason::SESSION_TAKEN_OVER, TAKEN_OVER)
             }
             Closed::Asked => (Reason::SERVER_SHUTTING_DOWN, "the hub is shutting down"),
             Closed::Silent => (Reason::KEEP_ALIVE_TIMEOUT, "nothing came for one and a half times the keep alive"),
@@ -92,21 +108,23 @@ impl Connection {
         if self.about.version == Version::V311 {
             return Bytes::new();
         }
-        let mut packet = Vec::new();
-        let why = if self.about.wants_reasons { Some(why) } else { None };
-        let mut disconnect = Disconnect::because(reason);
-        disconnect.explanation =
-            why.map(|why| Box::new(Explanation { reason_string: Some(Text::from(why)), ..Explanation::default() }));
-        if disconnect.encode(Version::V5, &mut packet).is_err() {
-            return Bytes::new();
+        for why in [Some(why).filter(|_| self.about.wants_reasons), None] {
+            let words = |why| Box::new(Explanation { reason_string: Some(Text::from(why)), ..Explanation::default() });
+            let disconnect = Disconnect { explanation: why.map(words), ..Disconnect::because(reason) };
+            let mut packet = Vec::new();
+            if disconnect.encode(Version::V5, &mut packet).is_ok() && takes(self.about.packet_len_max, packet.len()) {
+                return self.wire.frame(packet);
+            }
         }
-        self.wire.frame(packet)
+        Bytes::new()
     }
 
     /// What is left to do when nothing more can be said or heard: the session is saved or ended, the will is published or
-    /// waits. Only then may a newer connection of this client begin.
-    pub(super) async fn finish(self) {
-        let Self { front, outlet, claim, about, .. } = self;
+    /// waits. Only then may a newer connection of this client begin. Gives the socket back where the client is still to
+    /// end it.
+    pub(super) async fn finish(self) -> Option<Wire> {
+        let Self { front, outlet, claim, about, wire, phase, .. } = self;
+        let lingering = (phase == Phase::Written).then_some(wire);
         let About { mut session, will, shares, .. } = *about;
         outlet.close();
         // Deliveries that are unsettled go to others before the session is said to have ended.
@@ -129,7 +147,7 @@ impl Connection {
         } else {
             session.groups().for_each(|subscription| leave_group(&front, subscription));
             if !session.is_saved {
-                return;
+                return lingering;
             }
             keep::forget(&session.key)
         };
@@ -140,5 +158,25 @@ impl Connection {
         if let Err(refusal) = noted {
             tracing::warn!(%refusal, "a session could not be saved; it is as it was saved last");
         }
+        lingering
     }
+}
+
+/// Reads and passes over what still comes, until the client ends the connection. (Closing it first, with bytes unread,
+/// would reset it, and the last packet could get lost on its way.)
+pub(super) async fn linger(wire: Wire) {
+    let rest = async {
+        let mut passed = vec![0; LINGER_READ_LEN];
+        loop {
+            wire.socket.0.readable().await?;
+            match wire.socket.0.try_read(&mut passed) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    // However it ends, all was said.
+    let _ = timeout(FAREWELL, rest).await;
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use headwater_event::{EventId, Principal, Refusal, Text};
 use headwater_hub::{Arrival, Credentials, OutletSettings, Proof, Secret, Standing, UnderWay};
 use tokio::time::timeout;
@@ -69,11 +69,13 @@ pub(super) async fn greet(mut wire: Wire, front: Front, origin: Origin, stopping
     let ConnectProperties { receive_maximum, maximum_packet_size, session_expiry, request_problem_information, .. } =
         connect.properties;
     let wants_reasons = request_problem_information;
+    // 0 sets no limit: the client can't.
+    let packet_len_max = maximum_packet_size.unwrap_or(0);
     let welcome = match judge(*connect, &front, &origin).await {
         Ok(welcome) => welcome,
         Err(No::Refused(reason, why)) => {
             tracing::info!(peer = %origin.peer, why, "an MQTT client was refused");
-            refuse(&wire, version, reason, wants_reasons.then_some(&*why)).await;
+            refuse(&wire, version, reason, wants_reasons.then_some(&*why), packet_len_max).await;
             return None;
         }
         Err(No::Silent) => return None,
@@ -95,14 +97,20 @@ pub(super) async fn greet(mut wire: Wire, front: Front, origin: Origin, stopping
     let present = front.hub.presence().enter(arrival, &outlet);
     decoder.set(version, front.settings.packet_len_max);
     let answer = connack(&front, &session, version, is_present, assigned.as_ref(), keep_alive_s, is_keep_alive_ours);
+    if !takes(packet_len_max, answer.len()) {
+        // What it has to be told is more than it takes ([MQTT-3.1.2-24]).
+        refuse(&wire, version, Reason::PACKET_TOO_LARGE, None, packet_len_max).await;
+        return None;
+    }
     let about = About {
         version,
         will,
         wants_reasons,
-        packet_len_max: maximum_packet_size.unwrap_or(0),
+        packet_len_max,
         is_expiry_fixed: version == Version::V5 && session_expiry == 0,
         aliases: Vec::new(),
         mark: None,
+        is_marking: false,
         shares: Vec::new(),
         session,
     };
@@ -196,8 +204,12 @@ async fn judge(connect: Connect, front: &Front, origin: &Origin) -> Result<Welco
         Version::V311 => front.limit_expiry(u32::MAX),
     };
     let before = take_before(front, claim.key(), connect.clean_start).await.map_err(|refusal| refused(&refusal))?;
-    front.wills.cancel(claim.key());
     let is_present = before.is_some();
+    if is_present {
+        front.wills.cancel(claim.key());
+    } else {
+        front.wills.hasten(claim.key());
+    }
     let mut session = before.unwrap_or_else(|| Session::new(claim.key().clone(), expiry_s));
     session.expiry_s = expiry_s;
     let longest = u16::try_from(front.settings.keep_alive_max.as_secs()).unwrap_or(u16::MAX);
@@ -273,15 +285,25 @@ fn connack(
     out
 }
 
-/// Refuses a client by a CONNACK.
-async fn refuse(wire: &Wire, version: Version, reason: Reason, why: Option<&str>) {
-    let mut answer = ConnAck::because(reason);
-    answer.properties.explanation.reason_string = why.map(Text::from);
+/// Whether a client that named this maximum, or none by 0, takes a packet of this length.
+pub(super) const fn takes(packet_len_max: u32, len: usize) -> bool {
+    packet_len_max == 0 || len <= packet_len_max as usize
+}
+
+/// Refuses a client by a CONNACK, with as many words as it takes.
+async fn refuse(wire: &Wire, version: Version, reason: Reason, why: Option<&str>, packet_len_max: u32) {
     let mut out = Vec::new();
-    if answer.encode(version, &mut out).is_err() {
-        return;
+    for why in [why, None] {
+        let mut answer = ConnAck::because(reason);
+        answer.properties.explanation.reason_string = why.map(Text::from);
+        out.clear();
+        if answer.encode(version, &mut out).is_ok() && takes(packet_len_max, out.len()) {
+            break;
+        }
+        out.clear();
     }
-    write_all(wire, &[&wire.frame(out)[..], &wire.farewell()[..]].concat()).await;
+    let words = if out.is_empty() { Bytes::new() } else { wire.frame(out) };
+    write_all(wire, &[&words[..], &wire.farewell()[..]].concat()).await;
     wire.socket.end_writing();
 }
 
@@ -289,7 +311,7 @@ async fn refuse(wire: &Wire, version: Version, reason: Reason, why: Option<&str>
 async fn refuse_unread(wire: &Wire, fault: &Fault) {
     tracing::debug!(why = fault.why, "no CONNECT");
     if let Some(version) = fault.version {
-        refuse(wire, version, fault.reason, None).await;
+        refuse(wire, version, fault.reason, None, 0).await;
     }
 }
 

@@ -11,7 +11,7 @@ use super::packet::{PayloadFormat, PublishProperties, Qos, Reason};
 
 /// The quality of service of the publication, where it isn't 1; events of other edges have 1.
 const QOS: &str = "mqtt-qos";
-/// `1` when the publisher says that the payload is UTF-8 (MQTT 5.0 section 3.3.2.3.2).
+/// `1` when the publisher says that the payload is UTF-8, `0` when it says that it may not be (MQTT 5.0 section 3.3.2.3.2).
 const FORMAT: &str = "mqtt-payload-format";
 /// For how many seconds the event is worth delivering (section 3.3.2.3.3).
 const EXPIRY: &str = "mqtt-expiry";
@@ -19,7 +19,7 @@ const EXPIRY: &str = "mqtt-expiry";
 const RESPONSE_TOPIC: &str = "mqtt-response-topic";
 /// What the answer must carry (section 3.3.2.3.6), in base64.
 const CORRELATION: &str = "mqtt-correlation-data";
-/// Which connection it came from: written only for clients that don't want their own back, and never told.
+/// Which client it came from, by a mark: written only for what a client may not want to get back.
 const FROM: &str = "mqtt-from";
 /// Begins the name of a user property that would be taken for something else.
 const USER: &str = "mqtt-user-";
@@ -32,7 +32,7 @@ pub(super) const EVENT_ID: &str = "event-id";
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Meaning<'a> {
     Qos(Qos),
-    Format,
+    Format(PayloadFormat),
     Expiry(u32),
     ResponseTopic(&'a str),
     Correlation(Vec<u8>),
@@ -60,8 +60,8 @@ pub(super) fn of_publication(
         Qos::ExactlyOnce => pairs.push((QOS.into(), "2".into())),
     }
     if let Some(properties) = properties {
-        if properties.payload_format == Some(PayloadFormat::Text) {
-            pairs.push((FORMAT.into(), "1".into()));
+        if let Some(format) = properties.payload_format {
+            pairs.push((FORMAT.into(), format.byte().to_string()));
         }
         if let Some(seconds) = properties.message_expiry {
             pairs.push((EXPIRY.into(), seconds.to_string()));
@@ -105,7 +105,11 @@ fn meaning<'a>(name: &'a str, value: &'a str) -> Meaning<'a> {
             "2" => Some(Meaning::Qos(Qos::ExactlyOnce)),
             _ => None,
         },
-        FORMAT => (value == "1").then_some(Meaning::Format),
+        FORMAT => match value {
+            "0" => Some(Meaning::Format(PayloadFormat::Bytes)),
+            "1" => Some(Meaning::Format(PayloadFormat::Text)),
+            _ => None,
+        },
         EXPIRY => value.parse().ok().map(Meaning::Expiry),
         RESPONSE_TOPIC => Some(Meaning::ResponseTopic(value)),
         CORRELATION => BASE64.decode(value).ok().map(Meaning::Correlation),
@@ -158,7 +162,7 @@ mod tests {
             back,
             [
                 Meaning::Qos(Qos::ExactlyOnce),
-                Meaning::Format,
+                Meaning::Format(PayloadFormat::Text),
                 Meaning::Expiry(9),
                 Meaning::ResponseTopic("answer/here"),
                 Meaning::Correlation(vec![0, 255, 7]),

@@ -70,7 +70,8 @@ impl Connection {
             }
             self.about.session.expiry_s = self.front.limit_expiry(expiry_s);
         }
-        if disconnect.reason != Reason::DISCONNECT_WITH_WILL {
+        if disconnect.reason == Reason::SUCCESS {
+            // With any other reason it's published ([MQTT-3.1.2-8]).
             self.about.will = None;
         }
         self.leave();

@@ -89,5 +89,7 @@ fn origin(peer: SocketAddr, tls: Option<Arc<TlsPeer>>) -> Origin {
 async fn talk(wire: Wire, front: Front, origin: Origin, stopping: Stopping) {
     let Some(connection) = Box::pin(greeting::greet(wire, front, origin, stopping)).await else { return };
     let connection = connection::Talk::new(connection).await;
-    Box::pin(connection.finish()).await;
+    if let Some(wire) = Box::pin(connection.finish()).await {
+        farewell::linger(wire).await;
+    }
 }

@@ -1,6 +1,6 @@
 //! Publications of a client: judged one by one, handed to the hub in runs, answered in order.
 
-use headwater_event::{Event, EventId, Publication, Refusal, Time, Topic};
+use headwater_event::{Event, EventId, Publication, Refusal, Text, Time, Topic};
 
 use super::connection::Connection;
 use super::front::Counts;
@@ -16,7 +16,7 @@ pub(super) struct Run {
     /// To be kept.
     batch: Vec<Publication>,
     answers: Vec<Answer>,
-    /// How many of the answers are acknowledgements.
+    /// How many of the answers are PUBACKs.
     acknowledgements: usize,
     bytes: usize,
     /// A packet id of QoS 2 is among them.
@@ -61,10 +61,13 @@ impl Connection {
         checked.map_err(|refusal| No::Refused(refusal::publish_reason(&refusal)))?;
         let is_wanted_by_group = qos == Qos::AtMostOnce && self.front.shares.want(topic.as_str());
         let is_kept = qos > Qos::AtMostOnce || publish.retain || is_wanted_by_group;
-        let from = self.about.mark.as_ref();
+        // A state may be met by a subscription that is yet to come; 3.1.1 has none that leaves one's own out.
+        let may_be_met = publish.retain && self.about.version == Version::V5;
+        let from = (self.about.is_marking || may_be_met).then(|| self.mark().clone());
         // What is told once and kept nowhere has QoS 0 anyway.
         let kept_qos = if is_kept { qos } else { Qos::AtLeastOnce };
-        let headers = headers::of_publication(kept_qos, publish.properties.as_deref(), from).map_err(No::Refused)?;
+        let headers =
+            headers::of_publication(kept_qos, publish.properties.as_deref(), from.as_ref()).map_err(No::Refused)?;
         let event = Event { id: id_of(&publish)?, topic, headers, payload: publish.payload, at: Time::default() };
         if !is_kept {
             run.passing.push(event);
@@ -72,7 +75,7 @@ impl Connection {
         }
         run.bytes += len;
         run.batch.push(Publication { event, sticky: publish.retain });
-        run.acknowledgements += usize::from(qos > Qos::AtMostOnce);
+        run.acknowledgements += usize::from(qos == Qos::AtLeastOnce);
         run.answers.push(match qos {
             Qos::AtMostOnce => Answer::None,
             Qos::AtLeastOnce => Answer::Acknowledge(id),
@@ -85,12 +88,20 @@ impl Connection {
         Ok(())
     }
 
+    /// This client's mark: the same on all of its connections.
+    pub(super) fn mark(&mut self) -> &Text {
+        let key = self.claim.key();
+        self.about.mark.get_or_insert_with(|| keep::mark_of(key))
+    }
+
     /// More publications under way than we said we'd take are a fault (MQTT 5.0 section 3.3.4); 3.1.1 has no such word, and
     /// its clients are left to wait.
     fn keep_to_receive_maximum(&self, qos: Qos, run: &Run) -> Result<(), No> {
         let owed = self.open.as_ref().map_or(0, |open| open.owed.acknowledgements()) + run.acknowledgements;
+        // Those of QoS 2 are under way until they're released, long after PUBREC was sent (section 4.9).
+        let under_way = owed + self.about.session.open.len();
         let max = usize::from(self.front.settings.in_flight_max);
-        if qos > Qos::AtMostOnce && self.about.version == Version::V5 && owed >= max {
+        if qos > Qos::AtMostOnce && self.about.version == Version::V5 && under_way >= max {
             return Err(No::Fault(Reason::RECEIVE_MAXIMUM_EXCEEDED, "more publications under way than may be"));
         }
         Ok(())

@@ -141,7 +141,7 @@ impl Spelling {
         for meaning in meanings(&event.headers) {
             match meaning {
                 Meaning::Qos(_) | Meaning::From(_) => {}
-                Meaning::Format => out.extend_from_slice(&[0x01, 1]),
+                Meaning::Format(format) => out.extend_from_slice(&[0x01, format.byte()]),
                 Meaning::Expiry(seconds) => {
                     let Some(left) = self.left_of(event, seconds) else { return false };
                     out.push(0x02);

@@ -8,9 +8,10 @@ use headwater_event::{Filter, Later, Position, Receipts, Refusal, Text};
 use headwater_hub::{From, Hub, Outlet, Standing, Watch, WatchError, WatchId, WhenBehind};
 
 use super::connection::Connection;
-use super::keep;
+use super::greeting::takes;
 use super::packet::{
     Qos, Reason, RetainHandling, SubAck, Subscribe, SubscribeOptions, TooLong, UnsubAck, Unsubscribe, split_shared,
+    varint,
 };
 use super::refusal;
 use super::session::Subscription;
@@ -49,6 +50,9 @@ struct Beginning {
 
 impl Connection {
     pub(super) fn on_subscribe(&mut self, subscribe: Subscribe) {
+        if self.is_answer_too_large(subscribe.filters.len()) {
+            return;
+        }
         let mut reasons = Vec::with_capacity(subscribe.filters.len());
         let mut beginnings = Vec::new();
         for (filter, options) in &subscribe.filters {
@@ -81,9 +85,7 @@ impl Connection {
         if found.is_err() && self.about.session.subscriptions.len() >= self.front.settings.subscriptions_max {
             return Err(Reason::QUOTA_EXCEEDED);
         }
-        if options.no_local && self.about.mark.is_none() {
-            self.about.mark = Some(keep::mark_of(self.claim.key()));
-        }
+        self.about.is_marking |= options.no_local;
         let head = self.front.hub.head();
         let wants_states = group.is_none()
             && match options.retain_handling {
@@ -145,7 +147,7 @@ impl Connection {
         let Some(watch) = before.watch else { return };
         self.take_standings();
         let Some(standing) = self.outlet.standing(watch) else { return };
-        self.outlet.unwatch_for_another(watch);
+        self.outlet.unwatch(watch);
         beginning.instead_of = Some(watch);
         if subscription.options.qos > Qos::AtMostOnce {
             beginning.from = From::After(Position { seq: standing.up_to, ..self.front.hub.head() });
@@ -170,12 +172,12 @@ impl Connection {
     }
 
     /// How a subscription of these options is told what happens.
-    pub(super) fn kind(&self, options: SubscribeOptions, id: u32) -> Kind {
+    pub(super) fn kind(&mut self, options: SubscribeOptions, id: u32) -> Kind {
         Kind {
             version: self.about.version,
             options,
             id,
-            not_from: if options.no_local { self.about.mark.clone() } else { None },
+            not_from: options.no_local.then(|| self.mark().clone()),
             packet_len_max: self.about.packet_len_max,
             is_framed: self.wire.is_framed(),
         }
@@ -197,9 +199,7 @@ impl Connection {
         for at in 0..self.about.session.subscriptions.len() {
             let Subscription { written, filter, group, options, id, standing, .. } =
                 self.about.session.subscriptions[at].clone();
-            if options.no_local && self.about.mark.is_none() {
-                self.about.mark = Some(keep::mark_of(self.claim.key()));
-            }
+            self.about.is_marking |= options.no_local;
             let is_kept = options.qos > Qos::AtMostOnce && group.is_none();
             let beginning = Beginning {
                 written,
@@ -263,7 +263,23 @@ impl Connection {
         }
     }
 
+    /// An answer has a byte for each filter. Where the client takes no packet of that size it can't be answered, and must
+    /// not believe that nothing came of it: the connection ends.
+    fn is_answer_too_large(&mut self, filters: usize) -> bool {
+        // Its packet id, and that there are no properties.
+        let body = 2 + 1 + filters;
+        let head = 1 + varint::len(u32::try_from(body).unwrap_or(varint::MAX));
+        let is_too_large = !takes(self.about.packet_len_max, head + body);
+        if is_too_large {
+            self.fail(Reason::PACKET_TOO_LARGE, "the answer to so many filters is larger than you take");
+        }
+        is_too_large
+    }
+
     pub(super) fn on_unsubscribe(&mut self, unsubscribe: &Unsubscribe) {
+        if self.is_answer_too_large(unsubscribe.filters.len()) {
+            return;
+        }
         let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
         for written in &unsubscribe.filters {
             let found = self.about.session.find(written);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use headwater_event::{Event, EventId, Headers, Principal, Publication, Time, Topic};
 use headwater_hub::Hub;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::front::Front;
@@ -36,6 +37,8 @@ pub(super) struct Wills {
 
 struct Waiting {
     timer: AbortHandle,
+    /// Ends the wait.
+    now: Arc<Notify>,
     /// Tells this will from a later one of the same client.
     turn: Arc<()>,
 }
@@ -84,18 +87,28 @@ impl Wills {
         let (later, of_later, own) = (front.clone(), key.clone(), Arc::clone(&turn));
         let mut waiting = self.lock();
         let delay = if waiting.len() >= WAITING_MAX { Duration::ZERO } else { delay };
+        let now = Arc::new(Notify::new());
+        let hastened = Arc::clone(&now);
         let task = tokio::spawn(async move {
-            tokio::time::sleep(delay).await;
+            // Whether the time is over or hastened, it's the same.
+            let _ = tokio::time::timeout(delay, hastened.notified()).await;
             will.publish(&later.hub, &who).await;
             later.wills.forget(&of_later, &own);
         });
-        waiting.insert(key, Waiting { timer: task.abort_handle(), turn });
+        waiting.insert(key, Waiting { timer: task.abort_handle(), now, turn });
     }
 
-    /// The client is back, or its session is: its will isn't published any more.
+    /// The client is back with its session: its will isn't published any more.
     pub(super) fn cancel(&self, key: &Key) {
         if let Some(waiting) = self.lock().remove(key) {
             waiting.timer.abort();
+        }
+    }
+
+    /// The session has ended before the delay: its will is published now (MQTT 5.0 section 3.1.3.2.2).
+    pub(super) fn hasten(&self, key: &Key) {
+        if let Some(waiting) = self.lock().remove(key) {
+            waiting.now.notify_one();
         }
     }
 

@@ -6,6 +6,7 @@ mod frames;
 mod guarded;
 mod http;
 mod memory;
+mod mqtt;
 mod presence;
 mod tls;
 mod ws;

@@ -133,3 +133,15 @@ fn a_length_above_the_limit_is_refused_with_the_head() {
         assert_eq!(heard(version, &[first, 0xFF, 0xFF, 0xFF]), Ok(None));
     }
 }
+
+#[test]
+fn a_connect_of_5_0_has_the_shortest_length() {
+    let connect = |level: u8| {
+        let body = [&b"\0\x04MQTT"[..], &[level], b"\x02\0\0\0\0\0"].concat();
+        let body = if level == 4 { &body[..12] } else { &body[..] };
+        let len = u8::try_from(body.len()).unwrap();
+        [&[0x10, 0x80 | len, 0][..], body].concat()
+    };
+    assert_eq!(heard(None, &connect(5)), Err(Reason::MALFORMED_PACKET));
+    assert!(heard(None, &connect(4)).is_ok());
+}
