@@ -78,11 +78,11 @@ fn put_packet(first: u8, body: &[u8], out: &mut Vec<u8>) {
     out.extend(body);
 }
 
-/// CONNECT without keep alive, so that nobody has to ping. A session that isn't clean outlives its connection.
+/// CONNECT with the longest keep alive, so that nobody has to ping (rumqttd takes none for a fault). A session that isn't clean outlives its connection.
 pub fn put_connect(version: Version, client: &str, is_clean: bool, out: &mut Vec<u8>) {
     let mut body = Vec::new();
     put_text("MQTT", &mut body);
-    body.extend([if version == Version::V5 { 5 } else { 4 }, if is_clean { 2 } else { 0 }, 0, 0]);
+    body.extend([if version == Version::V5 { 5 } else { 4 }, if is_clean { 2 } else { 0 }, 0xFF, 0xFF]);
     match version {
         Version::V4 => {}
         Version::V5 if is_clean => body.push(0),
