@@ -1,8 +1,22 @@
 """What a result depends on beside the programs: cores, kernel, disk. No names of hosts, no paths."""
 
+import ctypes
 import os
 import platform
+import struct
 import time
+
+SHORT_SLICE_NS = 100_000
+_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
+
+
+def ask_for_short_slices():
+    """Asks Linux (6.12 and up) for slices of 0.1 ms for this process and all that it starts: no larger share of the
+    processors, but whoever wakes up needn't wait until a slice of somebody else, be it at the lowest priority, has ended."""
+    attributes = ctypes.create_string_buffer(struct.pack("IIQiIQQQII", 56, 0, 0, 0, 0, SHORT_SLICE_NS, 0, 0, 0, 0))
+    number = _SCHED_SETATTR[platform.machine()]
+    if ctypes.CDLL(None, use_errno=True).syscall(number, 0, attributes, 0):
+        raise OSError(ctypes.get_errno(), "sched_setattr: " + os.strerror(ctypes.get_errno()))
 
 
 def facts(folder):
@@ -28,6 +42,10 @@ def _file_system(folder):
             major, minor = left.split()[2].split(":")
             if os.makedev(int(major), int(minor)) == device:
                 best = right.split()[0]
+                source = right.split()[1]
+                if source.startswith("/dev/loop"):
+                    with open(f"/sys/block/{os.path.basename(source)}/loop/backing_file") as backing:
+                        best += f" on a loop device over {_file_system(os.path.dirname(backing.read().strip()))}"
     return best
 
 

@@ -163,7 +163,13 @@ impl<'a> Publisher<'a> {
             if begin.elapsed() > time_max {
                 return Ok(false);
             }
-            self.turn()?;
+            if self.sender.under_way() == 0 {
+                // Nothing is owed to this connection, which the server may end meanwhile, as it is idle.
+                self.shared.check()?;
+                thread::sleep(STEP);
+            } else {
+                self.turn()?;
+            }
         }
         ensure!(self.refused == 0, "the server refused {} of {} events", self.refused, self.published);
         Ok(true)
