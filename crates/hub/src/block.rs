@@ -1,13 +1,20 @@
 //! Encoded frames, one after the other in one piece of memory, with the place where each ends.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use headwater_event::Seq;
+use headwater_event::{Clock, Seq, Time};
+
+/// How long a frame that ages is right: what it tells is told in seconds.
+const AGE_MAX: Duration = Duration::from_secs(1);
 
 /// Some whole frames. Cloned by reference count.
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
     bytes: Bytes,
     frames: std::sync::Arc<[Frame]>,
+    /// When it was encoded, if some of it [ages](Frame::ages).
+    encoded: Option<Time>,
 }
 
 /// Where a frame ends in its block, and which event it tells.
@@ -15,6 +22,8 @@ pub(crate) struct Block {
 pub(crate) struct Frame {
     pub(crate) end: u32,
     pub(crate) kind: FrameKind,
+    /// It is right for a moment only, and is to be encoded anew when it has waited.
+    pub(crate) ages: bool,
     pub(crate) seq: Seq,
 }
 
@@ -40,6 +49,7 @@ impl FrameKind {
 pub(crate) struct Builder {
     bytes: Vec<u8>,
     frames: Vec<Frame>,
+    has_aging: bool,
 }
 
 impl Builder {
@@ -51,14 +61,30 @@ impl Builder {
             return;
         }
         match u32::try_from(self.bytes.len()) {
-            Ok(end) => self.frames.push(Frame { end, kind, seq }),
+            Ok(end) => self.frames.push(Frame { end, kind, ages: false, seq }),
             // A block is cut long before 4 GiB; a single frame of that size can't come from a bounded payload.
             Err(_) => self.bytes.truncate(before),
         }
     }
 
+    /// The same for a frame that may be right for a moment only.
+    pub(crate) fn frame_of(&mut self, ages: bool, seq: Seq, kind: FrameKind, encode: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.frames.len();
+        self.frame(seq, kind, encode);
+        if ages && let Some(frame) = self.frames.get_mut(before) {
+            frame.ages = true;
+            self.has_aging = true;
+        }
+    }
+
     pub(crate) const fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// What was collected and is put by: if some of it ages, `now` tells from when on.
+    pub(crate) fn take_at(&mut self, now: impl FnOnce() -> Time) -> Option<Block> {
+        let encoded = std::mem::take(&mut self.has_aging).then(now);
+        self.take().map(|block| Block { encoded, ..block })
     }
 
     /// What was collected, if anything, in memory of just its size.
@@ -69,7 +95,9 @@ impl Builder {
         if self.frames.is_empty() {
             return None;
         }
-        let block = Block { bytes: Bytes::copy_from_slice(&self.bytes), frames: self.frames.as_slice().into() };
+        let bytes = Bytes::copy_from_slice(&self.bytes);
+        let block = Block { bytes, frames: self.frames.as_slice().into(), encoded: None };
+        self.has_aging = false;
         self.bytes.clear();
         self.bytes.shrink_to(KEPT_BYTES_MAX);
         self.frames.clear();
@@ -89,6 +117,16 @@ impl Block {
 
     pub(crate) const fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Whether some of it is right for a moment only.
+    pub(crate) const fn has_aging(&self) -> bool {
+        self.encoded.is_some()
+    }
+
+    /// Whether what was right for a moment isn't any more.
+    pub(crate) fn has_aged(&self, clock: &Clock) -> bool {
+        self.encoded.is_some_and(|encoded| clock.now().since(encoded) >= AGE_MAX)
     }
 
     /// What it holds in memory.

@@ -228,7 +228,13 @@ impl Outlet {
                 }
                 continue;
             }
-            let let_through = state.window.as_ref().map_or(usize::MAX, |window| gather.let_through(window));
+            let (fresh, aged) = gather.fresh(&self.core.clock);
+            if fresh == 0 {
+                // It has to be encoded anew, which is done by whoever reads from the log.
+                subscription.place = Place::Reading(Box::new(Reading::aged(aged.unwrap_or(subscription.seen))));
+                continue;
+            }
+            let let_through = state.window.as_ref().map_or(usize::MAX, |window| gather.let_through(window)).min(fresh);
             if let_through == 0 {
                 return self.starved(state);
             }
@@ -281,7 +287,7 @@ impl Outlet {
 
     /// Writes pages that were read from the log. `Idle` when the ring can take over.
     fn write_pages(&self, state: &mut State, subscription: &mut Subscription) -> Stand {
-        let epoch = self.core.gate.head().epoch;
+        let (epoch, clock) = (self.core.gate.head().epoch, &self.core.clock);
         for _ in 0..WRITES_IN_A_ROW {
             let placed = self.place(subscription);
             let Subscription { id, place, ring, seen, .. } = subscription;
@@ -289,17 +295,18 @@ impl Outlet {
             if reading.is_over() {
                 return Stand::Idle;
             }
-            if reading.may_leave()
+            if reading.may_leave(*seen)
                 && let Placed::At(cursor) = placed
             {
                 *place = Place::Live(cursor);
                 return Stand::Idle;
             }
+            reading.refresh(clock);
             let Some(bytes) = reading.bytes() else {
-                if reading.turn_page(ring.filter(), ring.encoder(), epoch, seen) {
+                if reading.turn_page(ring.filter(), ring.encoder(), epoch, clock, seen) {
                     continue;
                 }
-                if reading.may_leave() && matches!(self.place(subscription), Placed::At(_)) {
+                if reading.may_leave(*seen) && matches!(self.place(subscription), Placed::At(_)) {
                     continue;
                 }
                 return Stand::Wanting;

@@ -36,6 +36,13 @@ pub trait Encode: Send + Sync {
         false
     }
 
+    /// Whether the frame of this event is right for a moment only, as one is that says how long the event is still good for.
+    /// Who is told such an event later than others gets a frame of its own, encoded then.
+    fn ages(&self, recorded: &Recorded) -> bool {
+        let _ = recorded;
+        false
+    }
+
     /// The latest state of one topic, for a newcomer, before all that happens later.
     ///
     /// These come ordered by topic, not by position: a client that comes back must not name the position of one of them

@@ -227,7 +227,7 @@ impl Live {
         let block_bytes = BLOCK_BYTES.min(self.core.fanout.ring_bytes_max / 4);
         let mut filled = 0;
         let mut push = |builder: &mut Builder| {
-            let Some(block) = builder.take() else { return };
+            let Some(block) = builder.take_at(|| self.core.clock.now()) else { return };
             filled += block.cost();
             let (added, freed) = ring.push(block, self.core.fanout.ring_bytes_max);
             self.core.metrics.ring_bytes.fetch_add(added as u64, Ordering::Relaxed);
@@ -240,7 +240,9 @@ impl Live {
                 Kind::Kept => {
                     let kind = FrameKind::counted(encoder.is_acknowledged(recorded));
                     let seq = recorded.position.seq;
-                    self.builder.frame(seq, kind, |out| encoder.event(ring.filter(), recorded, out));
+                    self.builder.frame_of(encoder.ages(recorded), seq, kind, |out| {
+                        encoder.event(ring.filter(), recorded, out);
+                    });
                 }
                 Kind::Passing => {
                     self.builder

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::vec::IntoIter;
 
-use headwater_event::{Batch, BusError, Filter, Position, Recorded, Seq, StickyPage, Tail, Topic};
+use headwater_event::{Batch, BusError, Clock, Filter, Position, Recorded, Seq, StickyPage, Tail, Topic};
 
 use crate::block::{Block, Builder, FrameKind};
 use crate::encode::Encode;
@@ -56,6 +56,8 @@ pub(crate) struct Reading {
     before: Option<Box<Before>>,
     /// It ends with the states.
     is_only_states: bool,
+    /// Up to here the ring's frames have aged.
+    aged: Seq,
 }
 
 /// What an earlier connection of the same client was given: all up to a place, of which some was not acknowledged.
@@ -102,7 +104,12 @@ impl Reading {
     /// Reads what happened after the watcher's place.
     pub(crate) fn events() -> Self {
         let stage = Stage::Events { tail: None, rest: Vec::new().into_iter(), up_to: 0 };
-        Self { stage, page: None, told: None, before: None, is_only_states: false }
+        Self { stage, page: None, told: None, before: None, is_only_states: false, aged: 0 }
+    }
+
+    /// The same for what the ring has in frames that have aged, up to this event.
+    pub(crate) fn aged(up_to: Seq) -> Self {
+        Self { aged: up_to, ..Self::events() }
     }
 
     /// The same for a client that comes back: of what it was given before, only what it didn't acknowledge.
@@ -114,7 +121,7 @@ impl Reading {
     pub(crate) fn states(is_only_states: bool) -> Self {
         let rest = Vec::new().into_iter();
         let stage = Stage::States { after: None, rest, topics: Vec::new(), read: StatesRead::Begin };
-        Self { stage, page: None, told: Some(Box::default()), before: None, is_only_states }
+        Self { stage, page: None, told: Some(Box::default()), before: None, is_only_states, aged: 0 }
     }
 
     /// The bytes to be written next.
@@ -123,8 +130,9 @@ impl Reading {
     }
 
     /// Whether only the ring could know better than this reading; not while something told must be left out.
-    pub(crate) fn may_leave(&self) -> bool {
-        self.page.is_none()
+    pub(crate) fn may_leave(&self, seen: Seq) -> bool {
+        seen >= self.aged
+            && self.page.is_none()
             && self.told.is_none()
             && self.before.is_none()
             && matches!(self.stage, Stage::Events { .. })
@@ -170,6 +178,16 @@ impl Reading {
             self.page = None;
         }
         (rest, within - before)
+    }
+
+    /// Gives the page up, to be read and encoded again, when some of it has aged meanwhile.
+    pub(crate) fn refresh(&mut self, clock: &Clock) {
+        let has_aged = self.page.as_ref().is_some_and(|page| page.block.has_aged(clock));
+        if has_aged {
+            // Only the word that ends the states can't be read again, and that doesn't age.
+            let word = self.give_up();
+            debug_assert!(word.is_empty());
+        }
     }
 
     /// How many of the bytes to be written next the window lets through.
@@ -230,7 +248,14 @@ impl Reading {
     }
 
     /// Encodes the next page from what was read. `false` when a read is needed first.
-    pub(crate) fn turn_page(&mut self, filter: &Filter, encoder: &dyn Encode, epoch: u32, seen: &mut Seq) -> bool {
+    pub(crate) fn turn_page(
+        &mut self,
+        filter: &Filter,
+        encoder: &dyn Encode,
+        epoch: u32,
+        clock: &Clock,
+        seen: &mut Seq,
+    ) -> bool {
         let mut builder = Builder::default();
         match &mut self.stage {
             Stage::Events { rest, up_to, .. } => {
@@ -239,13 +264,17 @@ impl Reading {
                     if let Some(before) = self.before.as_ref().filter(|before| seq <= before.up_to) {
                         if before.again.binary_search(&seq).is_ok() {
                             let kind = FrameKind::counted(encoder.is_acknowledged(&recorded));
-                            builder.frame(seq, kind, |out| encoder.again(filter, &recorded, out));
+                            builder.frame_of(encoder.ages(&recorded), seq, kind, |out| {
+                                encoder.again(filter, &recorded, out)
+                            });
                         }
                     } else {
                         let is_acknowledged = encoder.is_acknowledged(&recorded);
                         if is_acknowledged || !self.told.as_ref().is_some_and(|told| told.covers(&recorded)) {
                             let kind = FrameKind::counted(is_acknowledged);
-                            builder.frame(seq, kind, |out| encoder.event(filter, &recorded, out));
+                            builder.frame_of(encoder.ages(&recorded), seq, kind, |out| {
+                                encoder.event(filter, &recorded, out)
+                            });
                         }
                     }
                     if builder.len() >= PAGE_BYTES {
@@ -269,7 +298,8 @@ impl Reading {
                     let is_acknowledged = encoder.is_acknowledged(&recorded);
                     if !is_acknowledged || recorded.position.seq <= begin {
                         let kind = FrameKind::counted(is_acknowledged);
-                        builder.frame(topics.len() as Seq, kind, |out| encoder.state(filter, &recorded, out));
+                        let ages = encoder.ages(&recorded);
+                        builder.frame_of(ages, topics.len() as Seq, kind, |out| encoder.state(filter, &recorded, out));
                     }
                     topics.push((recorded.event.topic.detached(), recorded.position.seq));
                     if builder.len() >= PAGE_BYTES {
@@ -291,7 +321,7 @@ impl Reading {
                 }
             }
         }
-        self.page = builder.take().map(|block| Page { block, at: 0 });
+        self.page = builder.take_at(|| clock.now()).map(|block| Page { block, at: 0 });
         self.page.is_some()
     }
 

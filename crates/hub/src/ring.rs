@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
-use headwater_event::{Filter, Seq};
+use headwater_event::{Clock, Filter, Seq};
 
 use crate::block::{Block, FrameKind};
 use crate::encode::Encode;
@@ -82,6 +82,8 @@ pub(crate) struct Gather {
     end: u64,
     blocks: Vec<(u64, Block)>,
     pieces: Vec<Bytes>,
+    /// Some of it is right for a moment only.
+    has_aging: bool,
 }
 
 /// How far a write has brought a watcher.
@@ -201,6 +203,7 @@ impl Ring {
         }
         gather.blocks.clear();
         gather.pieces.clear();
+        gather.has_aging = false;
         let kept = self.kept();
         if cursor < kept.start {
             gather.ring = None;
@@ -217,6 +220,7 @@ impl Ring {
             let inside = usize::try_from(cursor.saturating_sub(*start)).unwrap_or(block.len());
             let piece = block.bytes().slice(inside..);
             bytes += piece.len();
+            gather.has_aging |= block.has_aging();
             gather.pieces.push(piece);
             gather.blocks.push((*start, block.clone()));
             if bytes >= GATHER_BYTES {
@@ -305,6 +309,26 @@ impl Kept {
 impl Gather {
     pub(crate) fn pieces(&self) -> &[Bytes] {
         &self.pieces
+    }
+
+    /// How many bytes of the pieces are as right as when they were encoded, and the last event whose frame isn't any more.
+    pub(crate) fn fresh(&self, clock: &Clock) -> (usize, Option<Seq>) {
+        if !self.has_aging {
+            return (usize::MAX, None);
+        }
+        let (mut fresh, mut aged) = (usize::MAX, None);
+        for (start, block) in self.blocks.iter().filter(|(_, block)| block.has_aged(clock)) {
+            let inside = usize::try_from(self.from.saturating_sub(*start)).unwrap_or(usize::MAX);
+            for index in block.frames_within(inside)..block.frames().len() {
+                let frame = block.frames()[index];
+                if frame.ages {
+                    let begins = (start + block.start_of(index) as u64).saturating_sub(self.from);
+                    fresh = fresh.min(usize::try_from(begins).unwrap_or(usize::MAX));
+                    aged = Some(frame.seq);
+                }
+            }
+        }
+        (fresh, aged)
     }
 
     /// How many bytes of the pieces the window lets through.

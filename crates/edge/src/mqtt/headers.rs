@@ -133,6 +133,11 @@ pub(super) fn qos_of(event: &Event) -> Qos {
     }
 }
 
+/// Whether an event is worth delivering for some time only.
+pub(super) fn has_expiry(event: &Event) -> bool {
+    !event.headers.is_empty() && event.headers.get(EXPIRY).is_some()
+}
+
 /// Whether an event came from this connection.
 pub(super) fn is_from(event: &Event, from: &Text) -> bool {
     !event.headers.is_empty() && event.headers.get(FROM) == Some(from.as_str())

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use headwater_event::{Clock, Event, Filter, Position, Recorded, Text};
 use headwater_hub::{Encode, number_of};
 
-use super::headers::{Meaning, is_from, meanings, qos_of};
+use super::headers::{Meaning, has_expiry, is_from, meanings, qos_of};
 use super::packet::{Qos, SubscribeOptions, Version, varint};
 use super::session::least;
 use crate::ws::frame::{Opcode, write_frame_with};
@@ -194,6 +194,10 @@ impl Encode for Spelling {
 
     fn variant(&self) -> Option<&Text> {
         Some(&self.variant)
+    }
+
+    fn ages(&self, recorded: &Recorded) -> bool {
+        has_expiry(&recorded.event)
     }
 
     fn is_acknowledged(&self, recorded: &Recorded) -> bool {

@@ -100,6 +100,71 @@ async fn states_keep_to_the_window_too() {
     assert_eq!(topics, (0..100).map(|at| format!("t/{at:03}")).collect::<Vec<_>>());
 }
 
+/// Tells how many seconds old an event is.
+struct Aging(headwater_event::Clock);
+
+impl Encode for Aging {
+    fn name(&self) -> &'static str {
+        "aging"
+    }
+
+    fn is_acknowledged(&self, _: &Recorded) -> bool {
+        true
+    }
+
+    fn ages(&self, recorded: &Recorded) -> bool {
+        recorded.event.payload.starts_with(b"aging")
+    }
+
+    fn event(&self, _: &Filter, recorded: &Recorded, out: &mut Vec<u8>) {
+        let age = self.0.now().since(recorded.event.at).as_secs();
+        let payload = String::from_utf8_lossy(&recorded.event.payload);
+        out.extend_from_slice(format!("{} {payload} {age}\n", recorded.position.seq).as_bytes());
+    }
+
+    fn passing(&self, filter: &Filter, recorded: &Recorded, out: &mut Vec<u8>) {
+        self.event(filter, recorded, out);
+    }
+
+    fn gap(&self, _: &Filter, _: Position, _: Position, _: &mut Vec<u8>) {}
+
+    fn beat(&self, _: &mut Vec<u8>) {}
+}
+
+#[tokio::test]
+async fn a_frame_that_ages_is_encoded_anew_for_whoever_comes_to_it_late() {
+    let clock = headwater_event::Clock::manual(Time(1_000_000));
+    let house = house(Settings { clock: clock.clone(), ..Settings::default() });
+    let hub = &house.hub;
+    let (early, late) = (Socket::open(), Socket::open());
+    let watch = |clock: &headwater_event::Clock| Watch { encoder: Arc::new(Aging(clock.clone())), ..watch("a") };
+    let first = with_window(hub, &early, 100);
+    let slow = with_window(hub, &late, 1);
+    first.watch(watch(&clock)).await.unwrap();
+    slow.watch(watch(&clock)).await.unwrap();
+    for payload in ["plain", "aging", "plain", "aging", "plain"] {
+        publish(hub, vec![publication("a", payload)]).await;
+    }
+    until("all of it", || early.lines().len() == 5).await;
+    assert_eq!(early.lines(), ["1 plain 0", "2 aging 0", "3 plain 0", "4 aging 0", "5 plain 0"]);
+    for seconds in 1..5 {
+        clock.advance(std::time::Duration::from_secs(1));
+        let before = slow.under_way()[0];
+        assert_eq!(slow.acknowledged(number_of(before.seq)), Some(before));
+        until("the next one", || late.lines().len() > seconds).await;
+    }
+    // What doesn't age may come from where it is nearest.
+    let lines = late.lines();
+    assert_eq!((&*lines[1], &*lines[3]), ("2 aging 1", "4 aging 3"));
+    assert_eq!(lines.iter().map(|line| &line[..1]).collect::<Vec<_>>(), ["1", "2", "3", "4", "5"]);
+    // And both go on as before.
+    let before = slow.under_way()[0];
+    assert_eq!(slow.acknowledged(number_of(before.seq)), Some(before));
+    publish(hub, vec![publication("a", "aging")]).await;
+    until("what follows", || late.lines().len() == 6 && early.lines().len() == 6).await;
+    assert_eq!((&*early.lines()[5], &*late.lines()[5]), ("6 aging 0", "6 aging 0"));
+}
+
 #[tokio::test]
 async fn whoever_acknowledges_gets_each_event_in_order_also_while_the_states_are_read() {
     let house = house(Settings::default());

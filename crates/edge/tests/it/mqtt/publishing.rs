@@ -1,5 +1,7 @@
 //! What clients publish: its exchanges, its properties, its aliases, its order.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use headwater_edge::mqtt::packet::{
     Ack, AckKind, FromServer, Packet, PayloadFormat, Publish, PublishProperties, Qos, Reason, Version,
@@ -198,6 +200,32 @@ async fn properties_come_to_clients_of_3_1_1_as_nothing() {
     client.publish_as(with_properties("a", "x", properties), Qos::AtLeastOnce).await;
     let got = watcher.take().await;
     assert_eq!((text(&got).as_str(), got.properties), ("x", None));
+}
+
+#[tokio::test]
+async fn what_expires_is_told_with_the_time_that_is_left_and_then_not_at_all() {
+    let place = Place::new().await;
+    let mut source = place.client(Version::V5, "source").await;
+    for version in BOTH {
+        let id = format!("{version:?}");
+        let (mut client, _) = place.kept(version, &id).await;
+        client.subscribe("a", Qos::ExactlyOnce).await;
+        client.leave().await;
+        for (payload, seconds) in [("short", 10), ("long", 100)] {
+            let properties = PublishProperties { message_expiry: Some(seconds), ..PublishProperties::default() };
+            source.publish_as(with_properties("a", payload, properties), Qos::ExactlyOnce).await;
+        }
+        source.publish("a", "for ever").await;
+        place.clock.advance(Duration::from_secs(10));
+        let (mut client, _) = place.kept(version, &id).await;
+        let long = client.take().await;
+        assert_eq!(text(&long), "long");
+        if version == Version::V5 {
+            assert_eq!(long.properties.unwrap().message_expiry, Some(90));
+        }
+        assert_eq!(client.payloads(1).await, ["for ever"]);
+        client.leave().await;
+    }
 }
 
 #[tokio::test]
