@@ -39,7 +39,7 @@ impl Frames {
     }
 
     /// Moves the whole packets at the front out of the buffer. A bad header behind a good packet is left for later: what
-    /// came before it still counts.
+    /// came before it still counts. (So is whatever follows the greeting, of which it depends what it may be.)
     fn take_run(&mut self, buffer: &mut BytesMut) -> Result<(), Fault> {
         let mut end = 0;
         loop {
@@ -48,10 +48,6 @@ impl Frames {
                 Ok(_) => break,
                 Err(fault) if end == 0 => return Err(fault),
                 Err(_) => break,
-            }
-            // What may follow it depends on what it says.
-            if self.expected.is_greeting {
-                break;
             }
         }
         if end > 0 {
