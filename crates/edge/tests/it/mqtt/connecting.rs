@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use headwater_edge::mqtt::MqttSettings;
-use headwater_edge::mqtt::packet::{Connect, Disconnect, Qos, Reason, Version};
+use headwater_edge::mqtt::packet::{
+    Ack, Connect, Disconnect, FromServer, Packet, Publish, Qos, Reason, SubAck, Subscribe, UnsubAck, Unsubscribe,
+    Version,
+};
 use headwater_hub::Access;
 
-use super::client::{BOTH, hello, text, will};
+use super::client::{BOTH, hello, options, publication, text, will};
 use super::place::Place;
 
 #[tokio::test]
@@ -235,4 +238,36 @@ async fn a_server_that_stops_tells_its_clients() {
     place.stop.request();
     assert_eq!(five.ended().await, Some(Reason::SERVER_SHUTTING_DOWN));
     assert_eq!(older.ended().await, None);
+}
+
+#[tokio::test]
+async fn a_client_that_wants_no_words_is_told_codes_alone() {
+    let place = Place::with_secrets().await;
+    let mut connect = hello(Version::V5, "c");
+    connect.properties.request_problem_information = false;
+    let (mut client, _) = place.connect(&connect).await;
+    client.say(&Packet::Publish(Publish { qos: Qos::AtLeastOnce, packet_id: 1, ..publication("secret", "x") })).await;
+    let refused = Ack { packet_id: 1, reason: Reason::NOT_AUTHORIZED, explanation: None };
+    assert_eq!(client.next().await, FromServer::PubAck(refused));
+    let filters = vec![("secret".into(), options(Qos::AtMostOnce))];
+    client.say(&Packet::Subscribe(Subscribe { packet_id: 2, id: None, filters, user_properties: Vec::new() })).await;
+    let refused = SubAck { packet_id: 2, reasons: vec![Reason::NOT_AUTHORIZED], explanation: None };
+    assert_eq!(client.next().await, FromServer::SubAck(refused));
+    let unsubscribe = Unsubscribe { packet_id: 3, filters: vec!["x".into()], user_properties: Vec::new() };
+    client.say(&Packet::Unsubscribe(unsubscribe)).await;
+    let none = vec![Reason::NO_SUBSCRIPTION_EXISTED];
+    assert_eq!(client.next().await, FromServer::UnsubAck(UnsubAck { packet_id: 3, reasons: none, explanation: None }));
+}
+
+#[tokio::test]
+async fn a_client_is_told_what_the_server_takes() {
+    let place = Place::new().await;
+    let (_client, answer) = place.connect(&hello(Version::V5, "c")).await;
+    let properties = answer.properties;
+    assert_eq!(properties.maximum_qos, Qos::ExactlyOnce);
+    assert!(properties.retain_available && properties.wildcards_available);
+    assert!(properties.subscription_ids_available && properties.shared_available);
+    assert_eq!(properties.receive_maximum, MqttSettings::IN_FLIGHT_MAX);
+    assert_eq!(properties.maximum_packet_size, u32::try_from(MqttSettings::PACKET_LEN_MAX).ok());
+    assert_eq!((properties.authentication_method, properties.assigned_client_id), (None, None));
 }

@@ -10,5 +10,6 @@ mod publishing;
 mod retained;
 mod sharing;
 mod subscribing;
+mod table;
 mod websocket;
 mod wills;

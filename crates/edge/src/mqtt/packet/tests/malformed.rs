@@ -31,7 +31,7 @@ const V311: Option<Version> = Some(Version::V311);
 const V5: Option<Version> = Some(Version::V5);
 
 #[test]
-fn connect_3_1_1() {
+fn a_connect_of_3_1_1_is_judged_field_by_field() {
     let unsupported = Some(Reason::UNSUPPORTED_PROTOCOL_VERSION);
     check(
         None,
@@ -89,7 +89,7 @@ fn connect_5(properties: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn connect_5_0() {
+fn a_connect_of_5_0_is_judged_field_by_field() {
     check(
         None,
         0x10,
@@ -273,7 +273,7 @@ fn connack_has_only_its_properties() {
 }
 
 #[test]
-fn publish() {
+fn a_publish_is_judged_field_by_field() {
     let long = [&[4, 1][..], &[b'x'; 1_025]].concat();
     let deep = [&[0, 128][..], &[b'/'; 128]].concat();
     let names: &[Row<'_>] = &[
@@ -344,7 +344,7 @@ fn publish() {
 }
 
 #[test]
-fn acks() {
+fn an_acknowledgement_is_judged_field_by_field() {
     for first in [0x40, 0x50, 0x62, 0x70] {
         check(V311, first, &[("packet id 0", b"\0\0", PROTOCOL), ("a packet id", b"\0\x01", GOOD)]);
         check(
@@ -372,7 +372,7 @@ fn acks() {
 }
 
 #[test]
-fn subscribe() {
+fn a_subscribe_is_judged_field_by_field() {
     check(
         V311,
         0x82,
@@ -418,7 +418,7 @@ fn subscribe() {
 }
 
 #[test]
-fn unsubscribe() {
+fn an_unsubscribe_is_judged_field_by_field() {
     check(
         V311,
         0xA2,
@@ -445,7 +445,7 @@ fn unsubscribe() {
 }
 
 #[test]
-fn disconnect() {
+fn a_disconnect_is_judged_field_by_field() {
     check(
         V5,
         0xE0,
@@ -467,7 +467,7 @@ fn disconnect() {
 }
 
 #[test]
-fn auth() {
+fn an_auth_is_judged_field_by_field() {
     check(
         V5,
         0xF0,
