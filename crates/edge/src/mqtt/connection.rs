@@ -55,7 +55,7 @@ pub(super) struct Connection {
 pub(super) struct About {
     pub(super) version: Version,
     pub(super) session: Session,
-    pub(super) will: Option<Will>,
+    pub(super) will: Option<Box<Will>>,
     /// The client wants reasons in words (MQTT 5.0 section 3.1.2.11.7).
     pub(super) wants_reasons: bool,
     /// Packets above this size can't be sent to it; 0 sets no limit.
@@ -307,18 +307,18 @@ impl Connection {
 }
 
 /// A connection at work; gives it back when nothing more can be said or heard.
-pub(super) struct Talk(Option<Connection>);
+pub(super) struct Talk(Option<Box<Connection>>);
 
 impl Talk {
-    pub(super) const fn new(connection: Connection) -> Self {
+    pub(super) const fn new(connection: Box<Connection>) -> Self {
         Self(Some(connection))
     }
 }
 
 impl Future for Talk {
-    type Output = Connection;
+    type Output = Box<Connection>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Connection> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Box<Connection>> {
         for _ in 0..TURNS_MAX {
             let turn = self.0.as_mut().map(|connection| connection.turn(cx));
             match turn {

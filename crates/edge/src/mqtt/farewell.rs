@@ -122,8 +122,8 @@ impl Connection {
     /// What is left to do when nothing more can be said or heard: the session is saved or ended, the will is published or
     /// waits. Only then may a newer connection of this client begin. Gives the socket back where the client is still to
     /// end it.
-    pub(super) async fn finish(self) -> Option<Wire> {
-        let Self { front, outlet, claim, about, wire, phase, .. } = self;
+    pub(super) async fn finish(self: Box<Self>) -> Option<Wire> {
+        let Self { front, outlet, claim, about, wire, phase, .. } = *self;
         let lingering = (phase == Phase::Written).then_some(wire);
         let About { mut session, will, shares, .. } = *about;
         outlet.close();
@@ -137,7 +137,7 @@ impl Connection {
             if delay.is_zero() {
                 will.publish(&front.hub, &who).await;
             } else {
-                front.wills.wait(&front, claim.key().clone(), who, will, delay);
+                front.wills.wait(&front, claim.key().clone(), who, *will, delay);
             }
         }
         let note = if is_kept {

@@ -46,14 +46,14 @@ struct Welcome {
     claim: Claim,
     session: Session,
     is_present: bool,
-    will: Option<Will>,
+    will: Option<Box<Will>>,
     assigned: Option<Text>,
     keep_alive_s: u16,
     is_keep_alive_ours: bool,
 }
 
 /// Reads the CONNECT and answers it; `None` when that was all.
-pub(super) async fn greet(mut wire: Wire, front: Front, origin: Origin, stopping: Stopping) -> Option<Connection> {
+pub(super) async fn greet(mut wire: Wire, front: Front, origin: Origin, stopping: Stopping) -> Option<Box<Connection>> {
     let mut buffer = BytesMut::new();
     let mut decoder = Decoder::new();
     let read = timeout(front.settings.connect_timeout, read_connect(&mut wire, &mut decoder, &mut buffer)).await;
@@ -132,7 +132,7 @@ pub(super) async fn greet(mut wire: Wire, front: Front, origin: Origin, stopping
         connection.take_up_exchanges();
         connection.resume();
     }
-    Some(connection)
+    Some(Box::new(connection))
 }
 
 /// The first packet, which must be CONNECT; `Err(None)` when the client is gone.
@@ -188,7 +188,7 @@ async fn judge(connect: Connect, front: &Front, origin: &Origin) -> Result<Welco
             let will = Will::new(will).map_err(|reason| No::Refused(reason, "the will can't be taken".into()))?;
             let may = front.hub.may_publish(&who, &will.topic);
             may.map_err(|_| No::Refused(Reason::NOT_AUTHORIZED, "the will's topic is not allowed".into()))?;
-            Some(will)
+            Some(Box::new(will))
         }
         None => None,
     };

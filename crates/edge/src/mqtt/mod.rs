@@ -28,6 +28,7 @@ mod sys;
 mod wills;
 mod wire;
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -48,11 +49,8 @@ pub const SUBPROTOCOL: &str = "mqtt";
 /// and the clients are told to go. Gives how many had not ended in time.
 pub async fn serve(listener: Listener, front: Front, stopping: Stopping) -> usize {
     let serve = move |accept::Connection { stream, peer, tls, stopping }: accept::Connection| {
-        let front = front.clone();
-        async move {
-            let wire = Wire::bare(Socket(Arc::new(stream)));
-            talk(wire, front, origin(peer, tls), stopping).await;
-        }
+        let wire = Wire::bare(Socket(Arc::new(stream)));
+        talk(wire, front.clone(), origin(peer, tls), stopping)
     };
     listener.run(stopping, serve).await
 }
@@ -86,10 +84,14 @@ fn origin(peer: SocketAddr, tls: Option<Arc<TlsPeer>>) -> Origin {
 /// One client, from its first byte to the moment when its session is saved.
 ///
 /// Each stage lies in a box of its own and is gone when the next begins, so that an idle client costs what waiting needs.
-async fn talk(wire: Wire, front: Front, origin: Origin, stopping: Stopping) {
-    let Some(connection) = Box::pin(greeting::greet(wire, front, origin, stopping)).await else { return };
-    let connection = connection::Talk::new(connection).await;
-    if let Some(wire) = Box::pin(connection.finish()).await {
-        farewell::linger(wire).await;
+fn talk(wire: Wire, front: Front, origin: Origin, stopping: Stopping) -> impl Future<Output = ()> + Send {
+    let greeting = Box::pin(greeting::greet(wire, front, origin, stopping));
+    async move {
+        let Some(connection) = greeting.await else { return };
+        let connection = connection::Talk::new(connection).await;
+        let ending = Box::pin(connection.finish());
+        if let Some(wire) = ending.await {
+            Box::pin(farewell::linger(wire)).await;
+        }
     }
 }

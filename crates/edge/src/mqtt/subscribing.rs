@@ -124,6 +124,10 @@ impl Connection {
                 if let Some(group) = &group {
                     self.front.shares.enter(group, &subscription.filter);
                 }
+                if self.about.session.subscriptions.is_empty() {
+                    // Most clients have one, and a vector would make room for four.
+                    self.about.session.subscriptions.reserve_exact(1);
+                }
                 self.about.session.subscriptions.insert(at, subscription);
             }
         }
