@@ -74,6 +74,7 @@ async fn measure(count: usize, rounds: usize) -> anyhow::Result<()> {
         behind: WhenBehind::CatchUp,
         again: Vec::new(),
         is_only_states: false,
+        is_only_again: false,
     };
     let rss_before = rss_bytes()?;
     let mut outlets = Vec::with_capacity(count);

@@ -356,6 +356,7 @@ impl Outlet {
         let Place::Reading(reading) = &mut subscription.place else { return };
         match reading.take(done, &mut subscription.seen) {
             Next::More => {}
+            Next::AtHead if reading.is_over() => {}
             Next::AtHead => subscription.place = Place::Joining,
             Next::Gone(oldest) => {
                 let up_to = oldest.unwrap_or_else(|| self.core.gate.head());

@@ -169,7 +169,7 @@ impl Outlet {
         if watch.sticky && watch.from != From::Now {
             return Err(Refusal::Malformed("the latest states come only with what happens now".into()).into());
         }
-        if watch.is_only_states && !watch.sticky {
+        if (watch.is_only_states && !watch.sticky) || (watch.is_only_again && watch.again.is_empty()) {
             return Err(Refusal::Malformed("there is nothing to be told by this watch".into()).into());
         }
         let after = self.begin_after(watch.from)?;
@@ -224,7 +224,7 @@ impl Outlet {
                 Watch { sticky: true, .. } => Place::Reading(Box::new(Reading::states(watch.is_only_states))),
                 Watch { again, .. } if !again.is_empty() => {
                     let before = Before { up_to: after.seq, again: again.clone() };
-                    Place::Reading(Box::new(Reading::events_again(before)))
+                    Place::Reading(Box::new(Reading::events_again(before, watch.is_only_again)))
                 }
                 _ => Place::Joining,
             },

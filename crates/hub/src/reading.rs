@@ -56,6 +56,8 @@ pub(crate) struct Reading {
     before: Option<Box<Before>>,
     /// It ends with the states.
     is_only_states: bool,
+    /// It ends with what was told before.
+    is_only_before: bool,
     /// Up to here the ring's frames have aged.
     aged: Seq,
 }
@@ -104,7 +106,7 @@ impl Reading {
     /// Reads what happened after the watcher's place.
     pub(crate) fn events() -> Self {
         let stage = Stage::Events { tail: None, rest: Vec::new().into_iter(), up_to: 0 };
-        Self { stage, page: None, told: None, before: None, is_only_states: false, aged: 0 }
+        Self { stage, page: None, told: None, before: None, is_only_states: false, is_only_before: false, aged: 0 }
     }
 
     /// The same for what the ring has in frames that have aged, up to this event.
@@ -113,15 +115,23 @@ impl Reading {
     }
 
     /// The same for a client that comes back: of what it was given before, only what it didn't acknowledge.
-    pub(crate) fn events_again(before: Before) -> Self {
-        Self { before: Some(Box::new(before)), ..Self::events() }
+    pub(crate) fn events_again(before: Before, is_only_before: bool) -> Self {
+        Self { before: Some(Box::new(before)), is_only_before, ..Self::events() }
     }
 
     /// Reads the latest states, then what happened after them.
     pub(crate) fn states(is_only_states: bool) -> Self {
         let rest = Vec::new().into_iter();
         let stage = Stage::States { after: None, rest, topics: Vec::new(), read: StatesRead::Begin };
-        Self { stage, page: None, told: Some(Box::default()), before: None, is_only_states, aged: 0 }
+        Self {
+            stage,
+            page: None,
+            told: Some(Box::default()),
+            before: None,
+            is_only_states,
+            is_only_before: false,
+            aged: 0,
+        }
     }
 
     /// The bytes to be written next.
@@ -138,9 +148,10 @@ impl Reading {
             && matches!(self.stage, Stage::Events { .. })
     }
 
-    /// Whether all states have been told, and they were all that was wanted.
+    /// Whether all that was wanted has been told: states, or what was told before.
     pub(crate) fn is_over(&self) -> bool {
-        self.is_only_states && self.page.is_none() && matches!(self.stage, Stage::Events { .. })
+        let is_done = (self.is_only_states && !self.has_states()) || (self.is_only_before && self.before.is_none());
+        is_done && self.page.is_none()
     }
 
     /// Whether states are still to be told.
@@ -268,7 +279,7 @@ impl Reading {
                                 encoder.again(filter, &recorded, out)
                             });
                         }
-                    } else {
+                    } else if !self.is_only_before {
                         let is_acknowledged = encoder.is_acknowledged(&recorded);
                         if is_acknowledged || !self.told.as_ref().is_some_and(|told| told.covers(&recorded)) {
                             let kind = FrameKind::counted(is_acknowledged);

@@ -47,6 +47,8 @@ pub struct Watch {
     pub again: Vec<Seq>,
     /// Nothing but the latest states is told; then the watch ends by itself. Only together with `sticky`.
     pub is_only_states: bool,
+    /// Nothing but what stands in `again` is told; then the watch ends by itself.
+    pub is_only_again: bool,
 }
 
 impl fmt::Debug for Watch {

@@ -6,7 +6,7 @@ use headwater_hub::UnderWay;
 use super::connection::Connection;
 use super::keep;
 use super::packet::{Ack, AckKind, Reason, Version, encode_ack};
-use super::session::Session;
+use super::session::{Leftover, Session};
 
 /// After how many acknowledgements a session's progress is saved while its client is connected. What a crash finds unsaved
 /// is delivered again, as QoS 1 allows; it takes care of QoS 2 apart.
@@ -130,4 +130,18 @@ pub(super) fn take_standings(session: &mut Session, outlet: &headwater_hub::Outl
         standing.again.dedup();
         subscription.standing = standing;
     }
+    session.leftovers.retain_mut(|leftover| {
+        let Leftover { of, unsent, number } = leftover;
+        if number.is_some()
+            && let Some(watch) = of.watch
+        {
+            // Told by a watch of its own, which is over when all was told.
+            *unsent = outlet.standing(watch).map(|standing| standing.again).unwrap_or_default();
+        }
+        let told = under_way.iter().filter(|out| out.watch.is_some() && out.watch == of.watch && !out.is_received);
+        of.standing.again = unsent.iter().copied().chain(told.map(|out| out.seq)).collect();
+        of.standing.again.sort_unstable();
+        of.standing.again.dedup();
+        !of.standing.again.is_empty()
+    });
 }

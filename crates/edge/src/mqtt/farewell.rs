@@ -4,8 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_event::Text;
-use headwater_hub::Closed;
+use headwater_event::{Seq, Text};
+use headwater_hub::{Closed, Standing};
 use tokio::time::{sleep, timeout};
 
 use super::acknowledging::take_standings;
@@ -14,7 +14,8 @@ use super::front::Counts;
 use super::greeting::takes;
 use super::keep;
 use super::packet::{Disconnect, Explanation, Reason, Version};
-use super::session::NEVER;
+use super::session::{Leftover, NEVER, Session, Subscription};
+use super::shares::Share;
 use super::subscribing::leave_group;
 use super::wire::Wire;
 
@@ -127,10 +128,15 @@ impl Connection {
         let lingering = (phase == Phase::Written).then_some(wire);
         let About { mut session, will, shares, .. } = *about;
         outlet.close();
-        // Deliveries that are unsettled go to others before the session is said to have ended.
-        drop(shares);
         let who = outlet.who().clone();
         let (is_kept, expiry_s) = (session.is_kept(), session.expiry_s);
+        let mut held = Vec::new();
+        if is_kept {
+            held = hold_back(&mut session, shares).await;
+        } else {
+            // Deliveries that are unsettled go to others before the session is said to have ended.
+            drop(shares);
+        }
         if let Some(will) = will {
             let lasts = if expiry_s == NEVER { Duration::MAX } else { Duration::from_secs(u64::from(expiry_s)) };
             let delay = will.delay.min(lasts);
@@ -155,11 +161,35 @@ impl Connection {
             Ok(durable) => durable.await.map(drop),
             Err(refusal) => Err(refusal),
         };
-        if let Err(refusal) = noted {
-            tracing::warn!(%refusal, "a session could not be saved; it is as it was saved last");
+        match noted {
+            // What the session has from now on, the group needs to know no more.
+            Ok(()) => {
+                for (share, seqs) in held {
+                    seqs.into_iter().for_each(|seq| share.settle(seq));
+                    share.end().await;
+                }
+            }
+            Err(refusal) => tracing::warn!(%refusal, "a session could not be saved; it is as it was saved last"),
         }
         lingering
     }
+}
+
+/// Deliveries of QoS 2 that were begun for shared subscriptions stay with the session: it goes on with them, and nobody else
+/// gets them (MQTT 5.0 section 4.8.2). Gives which these are.
+async fn hold_back(session: &mut Session, shares: Vec<(Text, Share)>) -> Vec<(Share, Vec<Seq>)> {
+    let mut held = Vec::new();
+    for (written, share) in shares {
+        let seqs = share.hold().await;
+        if let (Some(last), Ok(at)) = (seqs.last(), session.find(&written)) {
+            let standing = Standing { up_to: *last, again: seqs.clone(), has_states: false };
+            let of = Subscription { group: None, watch: None, standing, ..session.subscriptions[at].clone() };
+            if session.add_leftover(Leftover { of, unsent: seqs.clone(), number: None }) {
+                held.push((share, seqs));
+            }
+        }
+    }
+    held
 }
 
 /// Reads and passes over what still comes, until the client ends the connection. (Closing it first, with bytes unread,

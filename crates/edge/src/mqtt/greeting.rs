@@ -244,6 +244,7 @@ async fn take_before(front: &Front, key: &Key, clean_start: bool) -> Result<Opti
         if saved.epoch != head.epoch {
             // Another log stands below the hub: what was under way is of the old one.
             saved.session.released.clear();
+            saved.session.leftovers.clear();
             for subscription in &mut saved.session.subscriptions {
                 subscription.standing = Standing { up_to: head.seq, ..Standing::default() };
             }

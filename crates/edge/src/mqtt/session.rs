@@ -8,6 +8,9 @@ use headwater_hub::{Standing, WatchId};
 use super::packet::{Qos, SubscribeOptions, Version};
 use super::seats::Key;
 
+/// The most deliveries that may be left over in one session: four windows of the default.
+const LEFTOVERS_MAX: usize = 4_096;
+
 /// An expiry that never comes (MQTT 5.0 section 3.1.2.11.2).
 pub(super) const NEVER: u32 = u32::MAX;
 
@@ -23,6 +26,8 @@ pub(super) struct Session {
     pub(super) open: BTreeSet<u16>,
     /// Deliveries of QoS 2 that the client has received, and not yet completed: their events' places.
     pub(super) released: Vec<Seq>,
+    /// Deliveries that were begun for subscriptions that it no longer has, or of which others take the rest.
+    pub(super) leftovers: Vec<Leftover>,
     /// The log has an entry for it.
     pub(super) is_saved: bool,
 }
@@ -45,6 +50,18 @@ pub(super) struct Subscription {
     pub(super) standing: Standing,
 }
 
+/// Deliveries that must be completed to this client though their subscription doesn't go on here: it was unsubscribed
+/// (MQTT 5.0 section 3.10.4), or it is shared, and these have QoS 2 (section 4.8.2).
+#[derive(Clone, Debug)]
+pub(super) struct Leftover {
+    /// As the subscription was; what is to be told again stands in its standing.
+    pub(super) of: Subscription,
+    /// What of it wasn't told on this connection yet.
+    pub(super) unsent: Vec<Seq>,
+    /// Its place among those that this connection began with; later ones have none.
+    pub(super) number: Option<usize>,
+}
+
 /// A session as it was saved.
 #[derive(Debug)]
 pub(super) struct Saved {
@@ -57,7 +74,15 @@ pub(super) struct Saved {
 
 impl Session {
     pub(super) const fn new(key: Key, expiry_s: u32) -> Self {
-        Self { key, expiry_s, subscriptions: Vec::new(), open: BTreeSet::new(), released: Vec::new(), is_saved: false }
+        Self {
+            key,
+            expiry_s,
+            subscriptions: Vec::new(),
+            open: BTreeSet::new(),
+            released: Vec::new(),
+            leftovers: Vec::new(),
+            is_saved: false,
+        }
     }
 
     /// Whether it is kept after the connection has ended.
@@ -67,6 +92,17 @@ impl Session {
 
     pub(super) fn find(&self, written: &str) -> Result<usize, usize> {
         self.subscriptions.binary_search_by(|subscription| subscription.written.as_str().cmp(written))
+    }
+
+    /// Takes a leftover, unless there are too many: the session must not grow by a client that comes and goes and never
+    /// acknowledges. Gives whether it did.
+    pub(super) fn add_leftover(&mut self, leftover: Leftover) -> bool {
+        let count = |leftover: &Leftover| leftover.of.standing.again.len();
+        let has_room = self.leftovers.iter().map(count).sum::<usize>() + count(&leftover) <= LEFTOVERS_MAX;
+        if has_room {
+            self.leftovers.push(leftover);
+        }
+        has_room
     }
 
     pub(super) fn groups(&self) -> impl Iterator<Item = &Subscription> {
@@ -87,7 +123,7 @@ impl Saved {
 }
 
 /// The form in which a session stands in the log; the first byte is its version.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 
 impl Session {
     /// The session as bytes. `ended` is the time of its end, if it has ended.
@@ -101,17 +137,9 @@ impl Session {
         out.seqs(self.open.iter().map(|id| u64::from(*id)));
         out.seqs(self.released.iter().copied());
         out.number(self.subscriptions.len() as u64);
-        for subscription in &self.subscriptions {
-            let Subscription { written, filter, group, options, id, standing, watch: _ } = subscription;
-            out.text(written);
-            out.text(filter.as_str());
-            out.text(group.as_ref().map_or("", GroupName::as_str));
-            out.0.push(options.byte(Version::V5));
-            out.number(u64::from(*id));
-            out.number(standing.up_to);
-            out.number(u64::from(standing.has_states));
-            out.seqs(standing.again.iter().copied());
-        }
+        self.subscriptions.iter().for_each(|subscription| out.subscription(subscription));
+        out.number(self.leftovers.len() as u64);
+        self.leftovers.iter().for_each(|leftover| out.subscription(&leftover.of));
         out.0
     }
 
@@ -126,18 +154,11 @@ impl Session {
         session.open = from.seqs()?.into_iter().map(u16::try_from).collect::<Result<_, _>>().ok()?;
         session.released = from.seqs()?;
         for _ in 0..from.number()? {
-            session.subscriptions.push(Subscription {
-                written: from.text()?.into(),
-                filter: Filter::new(from.text()?).ok()?,
-                group: match from.text()? {
-                    "" => None,
-                    name => Some(GroupName::new(name).ok()?),
-                },
-                options: SubscribeOptions::read(from.byte()?, Version::V5).ok()?,
-                id: u32::try_from(from.number()?).ok()?,
-                watch: None,
-                standing: Standing { up_to: from.number()?, has_states: from.number()? == 1, again: from.seqs()? },
-            });
+            session.subscriptions.push(from.subscription()?);
+        }
+        for _ in 0..from.number()? {
+            let of = from.subscription()?;
+            session.leftovers.push(Leftover { unsent: of.standing.again.clone(), of, number: None });
         }
         from.0.is_empty().then_some(Saved { session, epoch, ended })
     }
@@ -158,6 +179,18 @@ impl Writer {
     fn text(&mut self, text: &str) {
         self.number(text.len() as u64);
         self.0.extend_from_slice(text.as_bytes());
+    }
+
+    fn subscription(&mut self, subscription: &Subscription) {
+        let Subscription { written, filter, group, options, id, standing, watch: _ } = subscription;
+        self.text(written);
+        self.text(filter.as_str());
+        self.text(group.as_ref().map_or("", GroupName::as_str));
+        self.0.push(options.byte(Version::V5));
+        self.number(u64::from(*id));
+        self.number(standing.up_to);
+        self.number(u64::from(standing.has_states));
+        self.seqs(standing.again.iter().copied());
     }
 
     /// Each as its distance from the one before, which is small.
@@ -199,6 +232,21 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(text).ok()
     }
 
+    fn subscription(&mut self) -> Option<Subscription> {
+        Some(Subscription {
+            written: self.text()?.into(),
+            filter: Filter::new(self.text()?).ok()?,
+            group: match self.text()? {
+                "" => None,
+                name => Some(GroupName::new(name).ok()?),
+            },
+            options: SubscribeOptions::read(self.byte()?, Version::V5).ok()?,
+            id: u32::try_from(self.number()?).ok()?,
+            watch: None,
+            standing: Standing { up_to: self.number()?, has_states: self.number()? == 1, again: self.seqs()? },
+        })
+    }
+
     fn seqs(&mut self) -> Option<Vec<u64>> {
         let (mut seqs, mut before) = (Vec::new(), 0u64);
         for _ in 0..self.number()? {
@@ -233,6 +281,8 @@ mod tests {
                 standing: Standing { up_to: u64::MAX, again: vec![3, 9, 1 << 40], has_states: true },
             });
         }
+        let of = session.subscriptions[1].clone();
+        session.leftovers.push(Leftover { unsent: of.standing.again.clone(), of, number: None });
         session
     }
 

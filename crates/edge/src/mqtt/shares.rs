@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use headwater_event::{Delivery, Filter, GroupName, GroupOptions, Member, Seq, Settlement, Tag};
 use headwater_hub::{Encode, Hub, Outlet};
-use tokio::sync::{Notify, mpsc};
-use tokio::task::AbortHandle;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::packet::Qos;
@@ -21,6 +21,9 @@ const IN_FLIGHT_MAX: usize = 16_384;
 
 /// How many deliveries are taken at a time.
 const AT_ONCE: usize = 64;
+
+/// How long a part may take for what was said to it when its connection has ended.
+const END_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How many settlements may wait for the member's task: as many as there can be deliveries under way on one connection.
 const SETTLED_MAX: usize = 65_536;
@@ -73,10 +76,20 @@ impl Shares {
     }
 }
 
+/// What the connection says to its part.
+enum Word {
+    /// The client has acknowledged this event, or at least has it for good.
+    Settled(Seq),
+    /// The subscription was made again, in another way.
+    Respell(Box<Spelling>),
+    /// The connection has ended: nothing more is handed out. Wants to know which deliveries of QoS 2 have begun.
+    Hold(oneshot::Sender<Vec<Seq>>),
+}
+
 /// One connection's part in a shared subscription. Dropping it gives back what is unsettled, to the others.
 pub(super) struct Share {
-    task: AbortHandle,
-    settled: mpsc::Sender<Seq>,
+    task: JoinHandle<()>,
+    words: mpsc::Sender<Word>,
     /// Rung when the client may have room for more.
     room: Arc<Notify>,
 }
@@ -100,7 +113,7 @@ impl Share {
             ..GroupOptions::new(Vec::new())
         };
         let member = hub.join(outlet.who(), filter, group, options).await?;
-        let (settled, from_client) = mpsc::channel(SETTLED_MAX);
+        let (words, from_client) = mpsc::channel(SETTLED_MAX);
         let room = Arc::new(Notify::new());
         let part = Part {
             member,
@@ -110,15 +123,40 @@ impl Share {
             room: Arc::clone(&room),
             waiting: std::collections::VecDeque::new(),
             under_way: HashMap::new(),
+            is_held: false,
         };
-        let task = tokio::spawn(part.run(from_client)).abort_handle();
-        Ok(Self { task, settled, room })
+        let task = tokio::spawn(part.run(from_client));
+        Ok(Self { task, words, room })
     }
 
     /// The client has acknowledged this event, or at least has it for good.
     pub(super) fn settle(&self, seq: Seq) {
         // It has room for all that can be under way.
-        let _ = self.settled.try_send(seq);
+        let _ = self.words.try_send(Word::Settled(seq));
+    }
+
+    /// The subscription was made again: what is handed out from now on is spelled this way. What is under way stays so.
+    pub(super) fn respell(&self, spelling: Spelling) {
+        let _ = self.words.try_send(Word::Respell(Box::new(spelling)));
+    }
+
+    /// Hands nothing more out, and gives those deliveries of QoS 2 that have begun: they must stay with this client's session
+    /// (MQTT 5.0 section 4.8.2). All others go to the other members when this part ends.
+    pub(super) async fn hold(&self) -> Vec<Seq> {
+        let (tell, told) = oneshot::channel();
+        let told = async {
+            self.words.send(Word::Hold(tell)).await.ok()?;
+            told.await.ok()
+        };
+        tokio::time::timeout(END_TIME_MAX, told).await.ok().flatten().unwrap_or_default()
+    }
+
+    /// Ends once all that was said to it is done.
+    pub(super) async fn end(mut self) {
+        let (closed, _) = mpsc::channel(1);
+        drop(std::mem::replace(&mut self.words, closed));
+        // It has only to settle what was said, so it ends; it is stopped by force all the same when the log can't be written.
+        let _ = tokio::time::timeout(END_TIME_MAX, &mut self.task).await;
     }
 }
 
@@ -144,23 +182,25 @@ struct Part {
     /// Rung when the client has room for more.
     room: Arc<Notify>,
     waiting: std::collections::VecDeque<Delivery>,
-    under_way: HashMap<Seq, Tag>,
+    under_way: HashMap<Seq, (Tag, Qos)>,
+    /// Nothing more is handed out.
+    is_held: bool,
 }
 
 impl Part {
-    async fn run(mut self, mut from_client: mpsc::Receiver<Seq>) {
+    async fn run(mut self, mut from_client: mpsc::Receiver<Word>) {
         let mut renewal = interval((self.member.lease() / 3).max(Duration::from_millis(100)));
         renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let wants_more = self.waiting.is_empty();
+            let wants_more = self.waiting.is_empty() && !self.is_held;
             let mut done = Vec::new();
             tokio::select! {
                 biased;
-                settled = from_client.recv() => {
-                    let Some(first) = settled else { return };
-                    done.push(first);
+                word = from_client.recv() => {
+                    let Some(first) = word else { return };
+                    self.hear(first, &mut done);
                     while let Ok(more) = from_client.try_recv() {
-                        done.push(more);
+                        self.hear(more, &mut done);
                     }
                 }
                 () = self.room.notified(), if !wants_more => {}
@@ -173,13 +213,26 @@ impl Part {
                     }
                 },
             }
-            let mut tags: Vec<_> = done.iter().filter_map(|seq| self.under_way.remove(seq)).collect();
-            if self.hand_out(&mut tags).is_none() {
+            if !self.is_held && self.hand_out(&mut done).is_none() {
                 return;
             }
-            let settlements = tags.into_iter().map(|tag| (tag, Settlement::Done)).collect::<Vec<_>>();
+            let settlements = done.into_iter().map(|tag| (tag, Settlement::Done)).collect::<Vec<_>>();
             if !settlements.is_empty() && self.member.settle(settlements).await.is_err() {
                 return;
+            }
+        }
+    }
+
+    fn hear(&mut self, word: Word, done: &mut Vec<Tag>) {
+        match word {
+            Word::Settled(seq) => done.extend(self.under_way.remove(&seq).map(|(tag, _)| tag)),
+            Word::Respell(spelling) => self.spelling = *spelling,
+            Word::Hold(tell) => {
+                self.is_held = true;
+                let of_qos_2 = self.under_way.iter().filter(|(_, (_, qos))| *qos == Qos::ExactlyOnce);
+                let mut seqs: Vec<_> = of_qos_2.map(|(seq, _)| *seq).collect();
+                seqs.sort_unstable();
+                let _ = tell.send(seqs);
             }
         }
     }
@@ -192,7 +245,8 @@ impl Part {
             let (seq, tag) = (delivery.recorded.position.seq, delivery.tag());
             let mut packet = Vec::new();
             self.spelling.event(&self.filter, &delivery.recorded, &mut packet);
-            let is_settled = packet.is_empty() || self.spelling.qos_of(&delivery.recorded.event) == Qos::AtMostOnce;
+            let qos = self.spelling.qos_of(&delivery.recorded.event);
+            let is_settled = packet.is_empty() || qos == Qos::AtMostOnce;
             let is_sent = match is_settled {
                 true if packet.is_empty() => true,
                 true => outlet.send(Bytes::from(packet)).is_ok(),
@@ -204,7 +258,7 @@ impl Part {
             if is_settled {
                 done.push(tag);
             } else {
-                self.under_way.insert(seq, tag);
+                self.under_way.insert(seq, (tag, qos));
             }
             self.waiting.pop_front();
         }
@@ -212,7 +266,8 @@ impl Part {
     }
 
     fn renew(&mut self) {
-        let tags: Vec<_> = self.under_way.values().copied().chain(self.waiting.iter().map(Delivery::tag)).collect();
+        let under_way = self.under_way.values().map(|(tag, _)| *tag);
+        let tags: Vec<_> = under_way.chain(self.waiting.iter().map(Delivery::tag)).collect();
         self.member.renew(&tags);
     }
 }

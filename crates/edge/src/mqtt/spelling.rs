@@ -89,10 +89,10 @@ impl Spelling {
         }
         let mut properties = Vec::new();
         if self.kind.version == Version::V5 {
-            if !self.write_properties(event, &mut properties) {
+            if !self.write_properties(event, telling.is_again, &mut properties) {
                 return false;
             }
-        } else if !event.headers.is_empty() && self.is_expired(event) {
+        } else if !telling.is_again && !event.headers.is_empty() && self.is_expired(event) {
             return false;
         }
         let topic = event.topic.as_str();
@@ -136,14 +136,15 @@ impl Spelling {
         u32::try_from(u64::from(seconds).saturating_sub(passed)).ok().filter(|left| *left > 0)
     }
 
-    /// Appends the properties; `false` when the event has expired.
-    fn write_properties(&self, event: &Event, out: &mut Vec<u8>) -> bool {
+    /// Appends the properties; `false` when the event has expired. What was sent before is sent again all the same ([MQTT-4.3.3-7]).
+    fn write_properties(&self, event: &Event, is_again: bool, out: &mut Vec<u8>) -> bool {
         for meaning in meanings(&event.headers) {
             match meaning {
                 Meaning::Qos(_) | Meaning::From(_) => {}
                 Meaning::Format(format) => out.extend_from_slice(&[0x01, format.byte()]),
                 Meaning::Expiry(seconds) => {
-                    let Some(left) = self.left_of(event, seconds) else { return false };
+                    let left = self.left_of(event, seconds).or(is_again.then_some(0));
+                    let Some(left) = left else { return false };
                     out.push(0x02);
                     out.extend_from_slice(&left.to_be_bytes());
                 }

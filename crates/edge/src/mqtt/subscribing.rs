@@ -14,7 +14,7 @@ use super::packet::{
     varint,
 };
 use super::refusal;
-use super::session::Subscription;
+use super::session::{Leftover, Subscription};
 use super::shares::{Share, group_name};
 use super::spelling::{Kind, Spelling};
 
@@ -29,6 +29,8 @@ pub(super) enum Began {
     Not(Refusal),
     /// A right was taken back while the client was away: the session keeps the subscription, and nothing is delivered.
     Withheld,
+    /// The deliveries of the leftover of this number.
+    Leftover(usize, WatchId),
 }
 
 /// A subscription that is to begin.
@@ -41,6 +43,8 @@ struct Beginning {
     wants_states: bool,
     /// The events begin elsewhere, or go on: only the states are wanted beside them.
     is_only_states: bool,
+    /// Only what an earlier connection was given and didn't acknowledge is wanted, for the leftover of this number.
+    leftover: Option<usize>,
     /// The watch that it replaces: what is under way for that one is taken over.
     instead_of: Option<WatchId>,
     /// It was granted on an earlier connection.
@@ -65,7 +69,7 @@ impl Connection {
         let suback = SubAck { packet_id: subscribe.packet_id, reasons, explanation: None };
         written(suback.encode(self.about.version, &mut answer));
         if beginnings.is_empty() {
-            return self.unfinished().owed.said(answer);
+            return self.answer_noted(answer);
         }
         self.begin(beginnings, answer);
     }
@@ -111,12 +115,20 @@ impl Connection {
             again: Vec::new(),
             wants_states,
             is_only_states: false,
+            leftover: None,
             instead_of: None,
             is_resumed: false,
             kind,
         };
         match found {
             Ok(at) => {
+                let share = self.about.shares.iter().find(|(of, _)| of == written);
+                if let Some((_, share)) = share {
+                    // It goes on as it is, but for how it's told; what is under way isn't sent again.
+                    share.respell(Spelling::new(beginning.kind, self.front.hub.clock().clone()));
+                    self.about.session.subscriptions[at] = subscription;
+                    return Ok(());
+                }
                 self.go_on_from(at, &mut subscription, &mut beginning);
                 self.about.session.subscriptions[at] = subscription;
             }
@@ -141,14 +153,7 @@ impl Connection {
 
     /// A subscription that replaces one of the same filter loses nothing of what that one hadn't told (section 3.8.4).
     fn go_on_from(&mut self, at: usize, subscription: &mut Subscription, beginning: &mut Beginning) {
-        let before = &self.about.session.subscriptions[at];
-        if before.group.is_some() {
-            // The share goes on under the new options once it has begun anew; what is unsettled comes again.
-            let written = before.written.clone();
-            self.about.shares.retain(|(of, _)| *of != written);
-            return;
-        }
-        let Some(watch) = before.watch else { return };
+        let Some(watch) = self.about.session.subscriptions[at].watch else { return };
         self.take_standings();
         let Some(standing) = self.outlet.standing(watch) else { return };
         self.outlet.unwatch(watch);
@@ -213,6 +218,7 @@ impl Connection {
                 again: if is_kept { standing.again } else { Vec::new() },
                 wants_states: false,
                 is_only_states: false,
+                leftover: None,
                 instead_of: None,
                 is_resumed: true,
                 kind: self.kind(options, id),
@@ -222,11 +228,36 @@ impl Connection {
             }
             beginnings.push(beginning);
         }
+        self.resume_leftovers(head, &mut beginnings);
         if beginnings.is_empty() {
             return;
         }
         let later = begin_all(Arc::clone(&self.front.hub), Arc::clone(&self.outlet), None, beginnings, Bytes::new());
         self.unfinished().beginning = Some(Box::pin(later));
+    }
+
+    /// Deliveries without a subscription are completed.
+    fn resume_leftovers(&mut self, head: Position, beginnings: &mut Vec<Beginning>) {
+        for number in 0..self.about.session.leftovers.len() {
+            let leftover = &mut self.about.session.leftovers[number];
+            leftover.number = Some(number);
+            let Subscription { written, filter, options, id, .. } = leftover.of.clone();
+            let again = leftover.unsent.clone();
+            let Some(last) = again.last() else { continue };
+            beginnings.push(Beginning {
+                written,
+                filter,
+                group: None,
+                from: From::After(Position { seq: *last, ..head }),
+                again,
+                wants_states: false,
+                is_only_states: false,
+                leftover: Some(number),
+                instead_of: None,
+                is_resumed: true,
+                kind: self.kind(options, id),
+            });
+        }
     }
 
     /// Goes on with subscriptions that are beginning.
@@ -251,6 +282,12 @@ impl Connection {
             Began::Watch(id) => {
                 if let Ok(at) = self.about.session.find(&written) {
                     self.about.session.subscriptions[at].watch = Some(id);
+                }
+            }
+            Began::Leftover(number, id) => {
+                let leftovers = &mut self.about.session.leftovers;
+                if let Some(leftover) = leftovers.iter_mut().find(|leftover| leftover.number == Some(number)) {
+                    leftover.of.watch = Some(id);
                 }
             }
             Began::Share(share) => self.about.shares.push((written, share)),
@@ -284,25 +321,39 @@ impl Connection {
         if self.is_answer_too_large(unsubscribe.filters.len()) {
             return;
         }
+        self.take_standings();
         let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
         for written in &unsubscribe.filters {
             let found = self.about.session.find(written);
             reasons.push(if found.is_ok() { Reason::SUCCESS } else { Reason::NO_SUBSCRIPTION_EXISTED });
             if let Ok(at) = found {
                 let subscription = self.about.session.subscriptions.remove(at);
-                if let Some(watch) = subscription.watch {
-                    self.outlet.unwatch(watch);
-                }
                 self.about.shares.retain(|(of, _)| of != written);
                 leave_group(&self.front, &subscription);
+                self.keep_leftover(subscription);
             }
         }
         let mut answer = Vec::new();
         let unsuback = UnsubAck { packet_id: unsubscribe.packet_id, reasons, explanation: None };
         written(unsuback.encode(self.about.version, &mut answer));
+        self.answer_noted(answer);
+    }
+
+    /// Answers once the session is saved, where it is kept.
+    fn answer_noted(&mut self, answer: Vec<u8>) {
         match self.note_session() {
             Some(durable) => self.unfinished().owed.noted(durable, answer),
             None => self.unfinished().owed.said(answer),
+        }
+    }
+
+    /// What was begun for a subscription that is no more is completed: now, or on the next connection.
+    fn keep_leftover(&mut self, subscription: Subscription) {
+        let Some(watch) = subscription.watch else { return };
+        let unsent = self.outlet.standing(watch).map(|standing| standing.again).unwrap_or_default();
+        self.outlet.unwatch(watch);
+        if !subscription.standing.again.is_empty() {
+            self.about.session.add_leftover(Leftover { of: subscription, unsent, number: None });
         }
     }
 }
@@ -331,6 +382,7 @@ impl Beginning {
             again: Vec::new(),
             wants_states: true,
             is_only_states: true,
+            leftover: None,
             instead_of: None,
             is_resumed: self.is_resumed,
             kind: self.kind.clone(),
@@ -346,6 +398,7 @@ impl Beginning {
             behind: WhenBehind::CatchUp,
             again: self.again.clone(),
             is_only_states: self.is_only_states,
+            is_only_again: self.leftover.is_some(),
         }
     }
 }
@@ -379,12 +432,20 @@ async fn begin_all(
         let began = begin_watch(&hub, &outlet, &beginning, &mut answer).await;
         if !beginning.is_only_states {
             let is_resumed = beginning.is_resumed;
-            begun.push((beginning.written, began.map_or_else(|why| not(why, is_resumed), Began::Watch)));
+            let began = match (began, beginning.leftover) {
+                (Ok(id), Some(number)) => Began::Leftover(number, id),
+                // Not allowed any more, or retention has freed all of it.
+                (Err(_), Some(_)) => Began::Withheld,
+                (Ok(id), None) => Began::Watch(id),
+                (Err(why), None) => not(why, is_resumed),
+            };
+            begun.push((beginning.written, began));
         }
     }
     Ok(begun)
 }
 
+/// A subscription could not begin. One that was granted earlier waits for its right to come back.
 fn not(why: Refusal, is_resumed: bool) -> Began {
     if is_resumed && why == Refusal::NotAllowed { Began::Withheld } else { Began::Not(why) }
 }

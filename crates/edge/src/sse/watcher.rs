@@ -72,7 +72,16 @@ impl Watcher {
         let settings = OutletSettings { beat: Some((BEAT, spelling.clone())), ..OutletSettings::default() };
         let outlet = hub.outlet(who, Box::new(Socket(Arc::clone(&socket))), settings);
         let Ask { filter, from, sticky, behind, .. } = ask;
-        let watch = Watch { filter, from, sticky, encoder: spelling, behind, again: Vec::new(), is_only_states: false };
+        let watch = Watch {
+            filter,
+            from,
+            sticky,
+            encoder: spelling,
+            behind,
+            again: Vec::new(),
+            is_only_states: false,
+            is_only_again: false,
+        };
         match outlet.watch_after(watch, |_, _| head).await {
             Ok(_) => {
                 let arrival = Arrival { protocol: "sse", peer, who: outlet.who(), client: None };

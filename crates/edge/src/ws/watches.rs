@@ -45,6 +45,7 @@ impl Watches {
             behind,
             again: Vec::new(),
             is_only_states: false,
+            is_only_again: false,
         };
         let outlet = outlet.clone();
         Ok(Box::pin(async move {

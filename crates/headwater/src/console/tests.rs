@@ -347,6 +347,7 @@ async fn why_names_the_first_thing_that_stands_in_the_way() {
         behind: headwater_hub::WhenBehind::CatchUp,
         again: Vec::new(),
         is_only_states: false,
+        is_only_again: false,
     };
     let stream = place.hub.stream(&place.who("sensor").await, watch("Clinic/+")).await.unwrap();
     let peer = "10.1.2.3:40000".parse().unwrap();

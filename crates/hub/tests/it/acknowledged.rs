@@ -255,6 +255,28 @@ async fn states_alone_are_told_and_then_the_watch_is_over() {
 }
 
 #[tokio::test]
+async fn what_was_told_before_can_be_told_again_alone() {
+    let house = house(Settings::default());
+    let hub = &house.hub;
+    publish_some(hub, "a", 6).await;
+    let socket = Socket::open();
+    let outlet = with_window(hub, &socket, 2);
+    let from = From::After(Position { seq: 4, ..hub.head() });
+    let watch = Watch { from, again: vec![1, 3, 4], is_only_again: true, ..counted("a") };
+    let id = outlet.watch(watch.clone()).await.unwrap();
+    publish_some(hub, "a", 3).await;
+    let lines = acknowledge_all(&outlet, &socket, 2, 3).await;
+    assert_eq!(lines, ["event 1 a 0", "event 3 a 2", "event 4 a 3"]);
+    until("the watch is over", || outlet.standing(id).is_none()).await;
+    // Other watches go on as ever.
+    outlet.watch(counted("b")).await.unwrap();
+    publish_some(hub, "b", 1).await;
+    until("another's event", || socket.lines().len() == 4).await;
+    let empty = Watch { again: Vec::new(), ..watch };
+    assert!(outlet.watch(empty).await.is_err(), "there is nothing to be told");
+}
+
+#[tokio::test]
 async fn what_is_kept_nowhere_is_told_to_whoever_began_to_watch_before_it_came() {
     let house = house(Settings::default());
     publish_some(&house.hub, "a", 3).await;

@@ -113,6 +113,7 @@ pub fn watch(text: &str) -> Watch {
         behind: WhenBehind::CatchUp,
         again: Vec::new(),
         is_only_states: false,
+        is_only_again: false,
     }
 }
 

@@ -229,6 +229,27 @@ async fn what_expires_is_told_with_the_time_that_is_left_and_then_not_at_all() {
 }
 
 #[tokio::test]
+async fn what_was_sent_is_sent_again_though_it_has_expired() {
+    let place = Place::new().await;
+    let mut source = place.client(Version::V5, "source").await;
+    for version in BOTH {
+        let id = format!("{version:?}");
+        let (mut client, _) = place.kept(version, &id).await;
+        client.subscribe("a", Qos::ExactlyOnce).await;
+        let properties = PublishProperties { message_expiry: Some(10), ..PublishProperties::default() };
+        source.publish_as(with_properties("a", "sent", properties), Qos::ExactlyOnce).await;
+        let sent = client.delivery().await;
+        client.vanish();
+        place.all_but(1).await;
+        place.clock.advance(Duration::from_secs(20));
+        let (mut client, _) = place.kept(version, &id).await;
+        let again = client.take().await;
+        assert_eq!((again.packet_id, again.dup, text(&again).as_str()), (sent.packet_id, true, "sent"));
+        client.leave().await;
+    }
+}
+
+#[tokio::test]
 async fn an_alias_stands_for_its_topic_until_the_connection_ends() {
     let place = Place::new().await;
     let mut watcher = watcher(&place).await;

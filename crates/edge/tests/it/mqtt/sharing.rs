@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use headwater_edge::mqtt::packet::{AckKind, Qos, Reason, Version};
 
-use super::client::{BOTH, QOS, publication, text};
+use super::client::{BOTH, QOS, options, publication, text};
 use super::place::Place;
 
 #[tokio::test]
@@ -136,4 +136,62 @@ async fn a_group_of_absent_sessions_misses_nothing() {
     }
     let (mut member, _) = place.kept(Version::V5, "member").await;
     assert_eq!(member.payloads(3).await, ["1", "2", "3"]);
+}
+
+#[tokio::test]
+async fn a_qos_2_delivery_that_has_begun_stays_with_its_client() {
+    let place = Place::new().await;
+    let mut source = place.client(Version::V5, "source").await;
+    let (mut one, _) = place.kept(Version::V5, "one").await;
+    one.subscribe("$share/g/a", Qos::ExactlyOnce).await;
+    source.publish_as(publication("a", "once"), Qos::ExactlyOnce).await;
+    let got = one.delivery().await;
+    let mut two = place.client(Version::V5, "two").await;
+    two.subscribe("$share/g/a", Qos::ExactlyOnce).await;
+    one.vanish();
+    source.publish_as(publication("a", "for the other"), Qos::ExactlyOnce).await;
+    assert_eq!(two.payloads(1).await, ["for the other"]);
+    let (mut one, present) = place.kept(Version::V5, "one").await;
+    assert!(present);
+    let again = one.take().await;
+    assert_eq!((again.packet_id, again.dup, text(&again).as_str()), (got.packet_id, true, "once"));
+}
+
+#[tokio::test]
+async fn a_qos_2_delivery_of_a_session_that_has_ended_goes_to_nobody_else() {
+    let place = Place::new().await;
+    let mut source = place.client(Version::V5, "source").await;
+    let (mut one, _) = place.kept(Version::V5, "one").await;
+    one.subscribe("$share/g/a", Qos::ExactlyOnce).await;
+    source.publish_as(publication("a", "once"), Qos::ExactlyOnce).await;
+    one.delivery().await;
+    let mut two = place.client(Version::V5, "two").await;
+    two.subscribe("$share/g/a", Qos::ExactlyOnce).await;
+    one.vanish();
+    place.all_but(2).await;
+    // Begins afresh: the session is over.
+    place.client(Version::V5, "one").await.leave().await;
+    source.publish_as(publication("a", "for the other"), Qos::ExactlyOnce).await;
+    assert_eq!(two.payloads(1).await, ["for the other"]);
+}
+
+#[tokio::test]
+async fn a_share_that_is_subscribed_again_sends_nothing_again() {
+    let place = Place::new().await;
+    let mut source = place.client(Version::V5, "source").await;
+    let mut client = place.client(Version::V5, "c").await;
+    client.subscribe("$share/g/a", Qos::ExactlyOnce).await;
+    for payload in ["1", "2"] {
+        source.publish_as(publication("a", payload), Qos::ExactlyOnce).await;
+    }
+    let (one, two) = (client.delivery().await, client.delivery().await);
+    client.ack(AckKind::PubRec, one.packet_id).await;
+    assert_eq!(client.answer(AckKind::PubRel, one.packet_id).await, Reason::SUCCESS);
+    assert_eq!(client.subscribe_with("$share/g/a", options(Qos::AtLeastOnce), Some(9)).await, Reason::GRANTED_QOS_1);
+    client.ack(AckKind::PubComp, one.packet_id).await;
+    client.settle(&two).await;
+    source.publish_as(publication("a", "3"), Qos::ExactlyOnce).await;
+    let three = client.take().await;
+    assert_eq!((text(&three).as_str(), three.qos, three.dup), ("3", Qos::AtLeastOnce, false));
+    assert_eq!(three.properties.unwrap().subscription_ids, [9]);
 }

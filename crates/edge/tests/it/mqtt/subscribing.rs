@@ -129,6 +129,50 @@ async fn a_delivery_that_has_begun_is_completed_after_unsubscribe() {
 }
 
 #[tokio::test]
+async fn a_delivery_that_has_begun_comes_again_after_unsubscribe_and_reconnect() {
+    let place = Place::new().await;
+    for version in BOTH {
+        for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
+            let mut source = place.client(version, "source").await;
+            let id = format!("{version:?}{qos:?}");
+            let (mut client, _) = place.kept(version, &id).await;
+            client.subscribe("a", qos).await;
+            client.subscribe("b", qos).await;
+            for payload in ["done", "begun", "begun too"] {
+                source.publish_as(publication("a", payload), qos).await;
+            }
+            let (done, one, two) = (client.delivery().await, client.delivery().await, client.delivery().await);
+            client.settle(&done).await;
+            client.unsubscribe(&["a"]).await;
+            for (topic, payload) in [("a", "unwanted"), ("b", "wanted")] {
+                source.publish_as(publication(topic, payload), qos).await;
+            }
+            assert_eq!(client.payloads(1).await, ["wanted"]);
+            client.ping().await;
+            client.vanish();
+            source.publish_as(publication("a", "unwanted"), qos).await;
+            // As often as it takes.
+            let (mut client, _) = place.kept(version, &id).await;
+            for before in [&one, &two] {
+                let again = client.delivery().await;
+                assert_eq!((again.packet_id, again.dup, &again.payload), (before.packet_id, true, &before.payload));
+            }
+            client.settle(&one).await;
+            client.ping().await;
+            client.vanish();
+            let (mut client, _) = place.kept(version, &id).await;
+            let again = client.take().await;
+            assert_eq!((again.packet_id, again.dup, text(&again).as_str()), (two.packet_id, true, "begun too"));
+            client.leave().await;
+            let (mut client, _) = place.kept(version, &id).await;
+            source.publish_as(publication("b", "last"), qos).await;
+            assert_eq!(client.payloads(1).await, ["last"]);
+            client.leave().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn wildcards_match_as_the_specification_says() {
     let place = Place::new().await;
     let cases: &[(&str, &[&str], &[&str])] = &[
