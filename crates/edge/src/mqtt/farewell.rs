@@ -16,7 +16,7 @@ use super::keep;
 use super::packet::{Disconnect, Explanation, Reason, Version};
 use super::session::{Leftover, NEVER, Session, Subscription};
 use super::shares::Share;
-use super::subscribing::leave_group;
+use super::unsubscribing::leave_group;
 use super::wire::Wire;
 
 /// How much is passed over at once, in bytes.

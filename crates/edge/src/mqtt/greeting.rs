@@ -18,7 +18,7 @@ use super::packet::{
 use super::refusal;
 use super::seats::{Claim, Key};
 use super::session::Session;
-use super::subscribing::leave_group;
+use super::unsubscribing::leave_group;
 use super::wills::Will;
 use super::wire::Wire;
 use crate::accept::Stopping;

@@ -25,6 +25,7 @@ mod spelling;
 mod subscribing;
 mod sweeper;
 mod sys;
+mod unsubscribing;
 mod wills;
 mod wire;
 

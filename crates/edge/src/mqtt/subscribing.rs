@@ -9,12 +9,9 @@ use headwater_hub::{From, Hub, Outlet, Standing, Watch, WatchError, WatchId, Whe
 
 use super::connection::Connection;
 use super::greeting::takes;
-use super::packet::{
-    Qos, Reason, RetainHandling, SubAck, Subscribe, SubscribeOptions, TooLong, UnsubAck, Unsubscribe, split_shared,
-    varint,
-};
+use super::packet::{Qos, Reason, RetainHandling, SubAck, Subscribe, SubscribeOptions, TooLong, split_shared, varint};
 use super::refusal;
-use super::session::{Leftover, Subscription};
+use super::session::Subscription;
 use super::shares::{Share, group_name};
 use super::spelling::{Kind, Spelling};
 
@@ -34,22 +31,22 @@ pub(super) enum Began {
 }
 
 /// A subscription that is to begin.
-struct Beginning {
-    written: Text,
-    filter: Filter,
-    group: Option<headwater_event::GroupName>,
-    from: From,
-    again: Vec<u64>,
-    wants_states: bool,
+pub(super) struct Beginning {
+    pub(super) written: Text,
+    pub(super) filter: Filter,
+    pub(super) group: Option<headwater_event::GroupName>,
+    pub(super) from: From,
+    pub(super) again: Vec<u64>,
+    pub(super) wants_states: bool,
     /// The events begin elsewhere, or go on: only the states are wanted beside them.
-    is_only_states: bool,
+    pub(super) is_only_states: bool,
     /// Only what an earlier connection was given and didn't acknowledge is wanted, for the leftover of this number.
-    leftover: Option<usize>,
+    pub(super) leftover: Option<usize>,
     /// The watch that it replaces: what is under way for that one is taken over.
-    instead_of: Option<WatchId>,
+    pub(super) instead_of: Option<WatchId>,
     /// It was granted on an earlier connection.
-    is_resumed: bool,
-    kind: Kind,
+    pub(super) is_resumed: bool,
+    pub(super) kind: Kind,
 }
 
 impl Connection {
@@ -236,30 +233,6 @@ impl Connection {
         self.unfinished().beginning = Some(Box::pin(later));
     }
 
-    /// Deliveries without a subscription are completed.
-    fn resume_leftovers(&mut self, head: Position, beginnings: &mut Vec<Beginning>) {
-        for number in 0..self.about.session.leftovers.len() {
-            let leftover = &mut self.about.session.leftovers[number];
-            leftover.number = Some(number);
-            let Subscription { written, filter, options, id, .. } = leftover.of.clone();
-            let again = leftover.unsent.clone();
-            let Some(last) = again.last() else { continue };
-            beginnings.push(Beginning {
-                written,
-                filter,
-                group: None,
-                from: From::After(Position { seq: *last, ..head }),
-                again,
-                wants_states: false,
-                is_only_states: false,
-                leftover: Some(number),
-                instead_of: None,
-                is_resumed: true,
-                kind: self.kind(options, id),
-            });
-        }
-    }
-
     /// Goes on with subscriptions that are beginning.
     pub(super) fn poll_beginning(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(open) = self.open.as_mut().filter(|open| open.held.is_none() && open.owed.is_empty()) else {
@@ -306,7 +279,7 @@ impl Connection {
 
     /// An answer has a byte for each filter. Where the client takes no packet of that size it can't be answered, and must
     /// not believe that nothing came of it: the connection ends.
-    fn is_answer_too_large(&mut self, filters: usize) -> bool {
+    pub(super) fn is_answer_too_large(&mut self, filters: usize) -> bool {
         // Its packet id, and that there are no properties.
         let body = 2 + 1 + filters;
         let head = 1 + varint::len(u32::try_from(body).unwrap_or(varint::MAX));
@@ -317,57 +290,12 @@ impl Connection {
         is_too_large
     }
 
-    pub(super) fn on_unsubscribe(&mut self, unsubscribe: &Unsubscribe) {
-        if self.is_answer_too_large(unsubscribe.filters.len()) {
-            return;
-        }
-        self.take_standings();
-        let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
-        for written in &unsubscribe.filters {
-            let found = self.about.session.find(written);
-            reasons.push(if found.is_ok() { Reason::SUCCESS } else { Reason::NO_SUBSCRIPTION_EXISTED });
-            if let Ok(at) = found {
-                let subscription = self.about.session.subscriptions.remove(at);
-                self.about.shares.retain(|(of, _)| of != written);
-                leave_group(&self.front, &subscription);
-                self.keep_leftover(subscription);
-            }
-        }
-        let mut answer = Vec::new();
-        let unsuback = UnsubAck { packet_id: unsubscribe.packet_id, reasons, explanation: None };
-        written(unsuback.encode(self.about.version, &mut answer));
-        self.answer_noted(answer);
-    }
-
     /// Answers once the session is saved, where it is kept.
-    fn answer_noted(&mut self, answer: Vec<u8>) {
+    pub(super) fn answer_noted(&mut self, answer: Vec<u8>) {
         match self.note_session() {
             Some(durable) => self.unfinished().owed.noted(durable, answer),
             None => self.unfinished().owed.said(answer),
         }
-    }
-
-    /// What was begun for a subscription that is no more is completed: now, or on the next connection.
-    fn keep_leftover(&mut self, subscription: Subscription) {
-        let Some(watch) = subscription.watch else { return };
-        let unsent = self.outlet.standing(watch).map(|standing| standing.again).unwrap_or_default();
-        self.outlet.unwatch(watch);
-        if !subscription.standing.again.is_empty() {
-            self.about.session.add_leftover(Leftover { of: subscription, unsent, number: None });
-        }
-    }
-}
-
-/// A subscription is no more; with the last one its group ends.
-pub(super) fn leave_group(front: &super::front::Front, subscription: &Subscription) {
-    let Some(group) = subscription.group.clone() else { return };
-    if front.shares.leave(&group) {
-        let hub = Arc::clone(&front.hub);
-        tokio::spawn(async move {
-            if let Err(refusal) = hub.end_group(&group).await {
-                tracing::warn!(%group, %refusal, "a shared subscription could not be ended");
-            }
-        });
     }
 }
 
@@ -507,6 +435,6 @@ impl Reason {
 }
 
 /// An answer of one byte for each filter of a packet that was read fits into a packet.
-fn written(encoded: Result<(), TooLong>) {
+pub(super) fn written(encoded: Result<(), TooLong>) {
     debug_assert!(encoded.is_ok(), "an answer is shorter than what it answers");
 }

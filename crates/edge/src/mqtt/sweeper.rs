@@ -6,7 +6,7 @@ use headwater_event::Refusal;
 
 use super::front::{Counts, Front};
 use super::keep;
-use super::subscribing::leave_group;
+use super::unsubscribing::leave_group;
 use crate::accept::Stopping;
 
 /// How often all sessions are looked through. An expiry is a promise to keep a session so long, not to end it then; a
