@@ -152,7 +152,7 @@ async function byKeys(page) {
   const tree = page.getByRole('tree');
   await tree.getByRole('treeitem').first().focus();
   await page.keyboard.press('ArrowRight');
-  await tree.locator('[role=treeitem][aria-level="2"]').first().waitFor();
+  await tree.locator('[role=treeitem].name[aria-level="2"]').first().waitFor();
   // The page moves the focus when it has drawn what the key did.
   const isAt = level => page.waitForFunction(level => document.activeElement.getAttribute('aria-level') === level, level);
   await page.keyboard.press('ArrowRight');

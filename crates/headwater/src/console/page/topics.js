@@ -48,7 +48,8 @@ function Tree({ chosen, choose }) {
   useEffect(() => { load(''); }, []);
   const shown = lines(levels, open);
   const current = shown.find(line => idOf(line) === at) ?? shown[0];
-  const move = line => { if (line) { setAt(idOf(line)); tree.current.querySelector(`[data-line="${CSS.escape(idOf(line))}"]`)?.focus(); } };
+  // "Asking…" is gone in a moment, and would take the focus with it.
+  const move = line => { if (line && line.kind !== 'busy') { setAt(idOf(line)); tree.current.querySelector(`[data-line="${CSS.escape(idOf(line))}"]`)?.focus(); } };
   const toggle = (line, wanted) => {
     const { topic, below } = line.name;
     if (!below || wanted === open.has(topic)) return;
