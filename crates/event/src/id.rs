@@ -14,11 +14,14 @@ pub type ProducerId = Uuid;
 /// The name of an event. Two events with one id are one event: the second is a resend.
 ///
 /// How a resend is recognised follows from the kind: a `Numbered` one by the highest number that its producer has
-/// stored (no window, no end), the others by a window of recent ids (1,000,000 or 24 h by default).
+/// stored (no window, no end), a producer's `Uuid` or `Text` by a window of recent ids (1,000,000 or 24 h by default),
+/// and an `Own` one not at all.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum EventId {
-    /// A UUID, as Headwater gives one (version 7) when the producer gives none.
+    /// A UUID that the producer chose.
     Uuid(Uuid),
+    /// A UUID (version 7) that Headwater gave, as the producer gave none: nobody can resend it, so nothing is remembered.
+    Own(Uuid),
     /// The `number`-th event of one producer; numbers start at 1 and step by 1.
     Numbered {
         /// Who counts.
@@ -39,10 +42,12 @@ impl EventId {
     /// The longest id in bytes. Producers use UUIDs (36), ULIDs (26) and hashes (64, 128 in hex); 255 fits a length byte.
     pub const LEN_MAX: usize = 255;
 
-    /// A new id, ordered by time (UUID version 7, RFC 9562 section 5.7).
+    /// An id for an event to which its producer gave none, ordered by time (UUID version 7, RFC 9562 section 5.7).
+    ///
+    /// Whoever may have to append the same event once more chooses an id of the kinds that are remembered instead.
     #[must_use]
     pub fn generate() -> Self {
-        Self::Uuid(Uuid::now_v7())
+        Self::Own(Uuid::now_v7())
     }
 
     /// The id that a client wrote: a UUID in its canonical form is stored as one, the rest as text.
@@ -90,7 +95,7 @@ impl FromStr for EventId {
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Uuid(uuid) => write!(f, "{uuid}"),
+            Self::Uuid(uuid) | Self::Own(uuid) => write!(f, "{uuid}"),
             Self::Numbered { producer, number } => write!(f, "{producer}/{number}"),
             Self::Text(text) => f.write_str(text),
         }

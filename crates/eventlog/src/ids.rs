@@ -85,8 +85,8 @@ impl Ids {
         match id {
             EventId::Uuid(uuid) => self.hash_stored(1, uuid.as_bytes()),
             EventId::Text(text) => self.hash_stored(3, text.as_bytes()),
-            // Numbered ids are recognised by their number, never by this window.
-            EventId::Numbered { .. } => [0, 0],
+            // These are recognised by their number, or never need to be.
+            EventId::Numbered { .. } | EventId::Own(_) => [0, 0],
         }
     }
 

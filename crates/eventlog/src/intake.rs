@@ -143,6 +143,7 @@ impl Intake {
                         None
                     }
                 },
+                EventId::Own(_) => None,
                 id => {
                     let hash = self.ids.hash(id);
                     let original = self.ids.find(hash);

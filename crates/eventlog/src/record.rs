@@ -68,13 +68,16 @@ pub(crate) struct Fields<'a> {
     pub payload: &'a [u8],
 }
 
+/// The kind of id that the log's own program gave.
+const OWN: u8 = 4;
+
 /// The length of a numbered id in a record.
 const NUMBERED_LEN: usize = 24;
 
 /// The length of an id in a record.
 fn id_len(id: &EventId) -> usize {
     match id {
-        EventId::Uuid(_) => 16,
+        EventId::Uuid(_) | EventId::Own(_) => 16,
         EventId::Numbered { .. } => NUMBERED_LEN,
         EventId::Text(text) => text.as_bytes().len(),
     }
@@ -104,8 +107,8 @@ pub(crate) fn put(out: &mut BytesMut, epoch: Epoch, fields: &Fields<'_>) {
     head[30..32].copy_from_slice(&u16::try_from(fields.headers.len()).unwrap_or(u16::MAX).to_be_bytes());
     let (head_len, text) = match fields.id {
         None => (FIXED_LEN, None),
-        Some(EventId::Uuid(uuid)) => {
-            head[26] = 1;
+        Some(id @ (EventId::Uuid(uuid) | EventId::Own(uuid))) => {
+            head[26] = if matches!(id, EventId::Own(_)) { OWN } else { 1 };
             head[FIXED_LEN..][..16].copy_from_slice(uuid.as_bytes());
             (FIXED_LEN + 16, None)
         }
@@ -201,6 +204,11 @@ pub(crate) fn parse(bytes: &[u8], epoch: Epoch, check: Check) -> Option<RawRecor
 }
 
 impl RawRecord<'_> {
+    /// Whether the window of recent ids remembers this record's id.
+    pub(crate) const fn is_remembered(&self) -> bool {
+        self.id_kind != OWN
+    }
+
     /// The producer and number, where the id is a numbered one.
     pub(crate) fn numbered(&self) -> Option<(ProducerId, u64)> {
         let (producer, rest) = self.id.split_first_chunk::<16>()?;
@@ -219,6 +227,7 @@ impl RawRecord<'_> {
                 EventId::Numbered { producer, number }
             }
             3 => EventId::Text(Text::from_utf8(shared(self.id)).ok()?),
+            OWN => EventId::Own(ProducerId::from_bytes(self.id.try_into().ok()?)),
             _ => return None,
         };
         let topic = Topic::new(Text::from_utf8(shared(self.topic)).ok()?).ok()?;
@@ -324,7 +333,9 @@ mod tests {
     #[test]
     fn an_event_reads_back_whatever_its_id() {
         let producer = ProducerId::from_u128(17);
-        for id in ["text".parse().unwrap(), EventId::generate(), EventId::Numbered { producer, number: 9 }] {
+        let uuid = "018f4e9a-6e1c-7d3b-9a52-0c6b1f2d3e4a";
+        let ids = ["text".parse().unwrap(), uuid.parse().unwrap(), EventId::generate()];
+        for id in ids.into_iter().chain([EventId::Numbered { producer, number: 9 }]) {
             let bytes = record(&id, b"payload");
             let raw = parse(&bytes, IDENTITY.epoch, Check::Whole).unwrap();
             let recorded = raw.recorded(IDENTITY.epoch, &bytes).unwrap();

@@ -204,6 +204,7 @@ impl Recovered {
                                 together = Together { producer: Some(producer), number, seq: record.seq, more: 0 };
                             }
                         }
+                        None if !record.is_remembered() => {}
                         None => {
                             let hash = self.ids.hash_stored(record.id_kind, record.id);
                             self.ids.line_up(hash, record.seq, record.at);

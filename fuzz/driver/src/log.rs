@@ -27,8 +27,9 @@ fn sound() -> (Vec<u8>, u32) {
     let log = EventLog::open(OpenOptions { threads: true, ..options(&disk) }).expect("an empty folder");
     let producer = ProducerId::from_u128(9);
     for batch in 1..=6_u64 {
+        let uuid = EventId::Uuid(ProducerId::from_u128(u128::from(batch)));
         let ids = [EventId::generate(), EventId::Numbered { producer, number: batch }, name(&format!("text {batch}"))];
-        let publications = ids.into_iter().map(|id| publication(id, batch % 2 == 0)).collect();
+        let publications = ids.into_iter().chain([uuid]).map(|id| publication(id, batch % 2 == 0)).collect();
         wait(log.append(publications)).expect("a sound log");
     }
     log.close().expect("a sound log");

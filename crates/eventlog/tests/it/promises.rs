@@ -1,6 +1,6 @@
 //! What the log promises while nothing goes wrong.
 
-use headwater_event::{Bus, BusError, Filter, ProducerId};
+use headwater_event::{Bus, BusError, EventId, Filter, ProducerId};
 use headwater_eventlog::{EventLog, OpenError, OpenOptions};
 
 use crate::kit::{all, at, event, numbered, open, seqs, sticky, texts};
@@ -34,6 +34,22 @@ async fn a_resent_event_gets_the_receipt_of_the_original() {
     let receipts = log.append(vec![event("a", "t", "1")]).await.unwrap();
     assert!(receipts.get(0).duplicate && receipts.get(0).position.seq == 1);
     assert_eq!(texts(&all(&log).await), ["1", "2", "3"]);
+}
+
+#[tokio::test]
+async fn an_id_that_the_hub_gave_is_not_looked_for_among_those_of_resends() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    let mut given = event("a", "t", "1");
+    given.event.id = EventId::generate();
+    let receipts = log.append(vec![given.clone(), given.clone()]).await.unwrap();
+    assert_eq!((receipts.duplicates, receipts.len), (vec![], 2));
+    drop(log);
+    let log = open(folder.path());
+    assert!(!log.append(vec![given.clone()]).await.unwrap().get(0).duplicate);
+    let events = all(&log).await;
+    assert_eq!(texts(&events), ["1", "1", "1"]);
+    assert!(events.iter().all(|recorded| recorded.event.id == given.event.id), "it comes out as it went in");
 }
 
 #[tokio::test]
