@@ -44,6 +44,13 @@ pub enum Login {
         /// From this moment on it is worth nothing.
         until: Time,
     },
+    /// On the answer of a service that was asked who this is. It names their roles.
+    Answered {
+        /// Which answer: it may be taken back.
+        serial: u64,
+        /// From this moment on it is worth nothing.
+        until: Time,
+    },
 }
 
 impl Principal {

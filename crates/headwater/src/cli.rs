@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::{bench, log, publish, send, user, watch};
+use crate::{bench, dead, log, publish, send, user, watch};
 
 /// A real-time event hub: events come in over frames, HTTP or WebSocket, are on disk before they are acknowledged, and
 /// go out live to everyone who watches.
@@ -46,6 +46,8 @@ pub enum Command {
     Send(send::Args),
     /// Measure this hub
     Bench(bench::Args),
+    /// List dead letters, hand them to their group again, or forget them
+    Dead(dead::DeadArgs),
     /// Add, remove and list users
     User(user::UserArgs),
     /// Print a completion script for a shell
@@ -82,13 +84,14 @@ pub struct SettingArgs {
     /// Applications to run, parted by commas, or `none` [default: intake]
     #[arg(long, value_name = "LIST")]
     pub apps: Option<String>,
-    /// What this process does; this version does all in one process, only `all` is taken
+    /// What this process does, parted by commas: edge, console, front, inventory, order, listener, processor, notifier,
+    /// work, log [default: all]
     #[arg(long, value_name = "LIST")]
     pub roles: Option<String>,
-    /// What keeps the events; this version has one, `embedded`
+    /// What keeps the events: `embedded`, or mqtt://HOST:PORT, nats://..., amqp://... [default: embedded]
     #[arg(long, value_name = "URL")]
     pub engine: Option<String>,
-    /// Where services keep their tables; this version has no services, only `none` is taken
+    /// Where services keep their tables: `sqlite`, sqlite:FOLDER or postgres://USER:PASSWORD@HOST/DB [default: sqlite]
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
     /// Any other setting by its name in the settings file, e.g. --set 'limits.payload_max=2 MiB'

@@ -6,6 +6,8 @@ mod cli;
 mod client;
 mod config;
 mod console;
+mod dead;
+mod engine;
 mod exit;
 mod listening;
 mod log;
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         Command::Check(args) => config::check::run(&args),
         Command::Send(args) => send::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Dead(args) => dead::run(args),
         Command::User(args) => user::run(args),
         Command::Completions { shell } => cli::completions(shell),
     };

@@ -3,16 +3,13 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use headwater_apps::intake::{self, IntakeSettings};
 use headwater_edge::accept::{AcceptCounts, Listener, Stop};
 use headwater_edge::tls::{Spoken, Tls};
 use headwater_edge::{frames, http, mqtt};
-use headwater_event::{Bus, Health};
-use headwater_eventlog::disk::RealDisk;
-use headwater_eventlog::{EventLog, SlowDisk};
+use headwater_event::Health;
 use headwater_hub::Hub;
 use tokio::task::JoinSet;
 
@@ -20,6 +17,7 @@ use crate::access::{self, Reloading};
 use crate::cli::ServeArgs;
 use crate::config::{self, App, Config, Loaded, Sources};
 use crate::console::{self, Facts};
+use crate::engine::Engine;
 use crate::exit;
 use crate::listening::{Listening, protocol_name};
 use crate::open_files;
@@ -53,18 +51,18 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
     // Before the first line that tells somebody that we are there: from then on a signal must find us listening.
     let mut signals = Signals::listen()?;
     let config = &loaded.config;
-    let log = Arc::new(open_log(config, args.test_sync_delay)?);
+    let engine = Engine::open(config, args.test_sync_delay).await?;
     let mut settings = config.hub.clone();
     let (access, files) = access::open(loaded)?;
     settings.access = access;
-    let hub = Hub::start(log.clone(), settings);
+    let hub = Hub::start(engine.bus.clone(), settings);
 
     let mut listening = Listening::default();
     let tls = tls::open(config, &config.log.folder, &config.hub.clock)?;
     let bound = Bound::bind(config, tls.as_ref().map(|(tls, ..)| tls), &mut listening)?;
     let stop = Stop::default();
     let reloading = Reloading::new(files, hub.clone());
-    let edges = bound.serve(loaded, &hub, &log, &reloading, &listening, &stop).await?;
+    let edges = bound.serve(loaded, &hub, &engine, &reloading, &listening, &stop).await?;
     if let Some((tls, files, read)) = tls {
         tokio::spawn(tls::keep_current(tls, files, read));
     }
@@ -85,7 +83,7 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
     tracing::info!("{asked}: stopping");
     tokio::spawn(signals.insisted());
     stop.request();
-    end(edges, &hub, log).await
+    end(edges, &hub, engine).await
 }
 
 /// The listeners, bound and not yet served.
@@ -126,7 +124,7 @@ impl Bound {
         self,
         loaded: &Loaded,
         hub: &Arc<Hub>,
-        log: &Arc<EventLog>,
+        engine: &Engine,
         reloading: &Arc<Reloading>,
         listening: &Listening,
         stop: &Stop,
@@ -135,7 +133,7 @@ impl Bound {
         let mut edges = JoinSet::new();
         let mqtt_front = mqtt::Front::new(hub.clone(), config.mqtt_edge);
         mqtt::start(&mqtt_front, &stop.listen()).await.context("can't take up the MQTT sessions")?;
-        let mut settings = http_settings(loaded, hub, log, &mqtt_front, listening, self.counts, stop);
+        let mut settings = http_settings(loaded, hub, engine, &mqtt_front, listening, self.counts, stop);
         settings.extra_routes = settings.extra_routes.merge(access::routes(reloading.clone()));
         settings.hosts.is_checked = reloading.is_open_here() || !config.hosts.is_empty();
         if let Some(listener) = self.http {
@@ -155,7 +153,7 @@ impl Bound {
 fn http_settings(
     loaded: &Loaded,
     hub: &Arc<Hub>,
-    log: &Arc<EventLog>,
+    engine: &Engine,
     mqtt: &mqtt::Front,
     listening: &Listening,
     listeners: Vec<(&'static str, Arc<AcceptCounts>)>,
@@ -172,11 +170,12 @@ fn http_settings(
         counts: listeners.clone(),
         apps: config.apps.clone(),
         open: loaded.open(),
+        embedded: engine.embedded.clone(),
         logins,
         mqtt: Some(mqtt.clone()),
         stopping: stop.listen(),
     };
-    let mut routes = console::routes(hub.clone(), log.clone(), facts);
+    let mut routes = console::routes(hub.clone(), engine.bus.clone(), facts);
     let frames = listening.all().iter().find(|(protocol, _)| protocol.starts_with("frames"));
     for app in &config.apps {
         routes = routes.merge(match app {
@@ -195,26 +194,12 @@ fn http_settings(
         hosts: http::Hosts { is_checked: false, allowed: config.hosts.clone() },
         cookies: Some(cookies),
         listeners,
+        parts: Vec::new(),
     }
-}
-
-fn open_log(config: &Config, sync_delay: Option<u64>) -> anyhow::Result<EventLog> {
-    let began = Instant::now();
-    let mut options = config.log.clone();
-    if let Some(ms) = sync_delay {
-        tracing::warn!("every sync takes {ms} ms longer (--test-sync-delay): this hub is for a benchmark");
-        let folder = &options.folder;
-        let disk = RealDisk::new(folder).with_context(|| format!("can't make the data folder {}", folder.display()))?;
-        options.disk = Some(Arc::new(SlowDisk::new(Arc::new(disk), Duration::from_millis(ms))));
-    }
-    let folder = options.folder.display().to_string();
-    let log = EventLog::open(options)?;
-    tracing::info!("the log in {folder} is open at {} after {} ms", log.head(), began.elapsed().as_millis());
-    Ok(log)
 }
 
 /// Ends in order: the edges first, then the log, which makes durable what they had begun.
-async fn end(mut edges: JoinSet<usize>, hub: &Hub, log: Arc<EventLog>) -> anyhow::Result<()> {
+async fn end(mut edges: JoinSet<usize>, hub: &Hub, engine: Engine) -> anyhow::Result<()> {
     let mut left = 0;
     while let Some(ended) = edges.join_next().await {
         left += ended.context("an edge ended by a fault of ours")?;
@@ -223,11 +208,11 @@ async fn end(mut edges: JoinSet<usize>, hub: &Hub, log: Arc<EventLog>) -> anyhow
         tracing::warn!("{left} connections had not ended in time and were closed");
     }
     let health = hub.health();
-    let closed = tokio::task::spawn_blocking(move || log.close()).await?;
+    let closed = engine.close().await;
     if let Health::Failing(why) = health {
         bail!("the log failed while the hub ran: {why}");
     }
-    closed.context("can't close the log")?;
+    closed?;
     tracing::info!("ended in good order");
     Ok(())
 }

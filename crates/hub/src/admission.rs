@@ -110,6 +110,7 @@ impl Admission {
         // The room before the rate: a client that is refused because others fill the log has not used up its own rate.
         let permit = self.enter(batch.len(), bytes)?;
         self.rates.take(who, batch.len())?;
+        self.access.hear(batch.iter().map(|publication| &publication.event));
         Ok(Pass { batch, permit })
     }
 
@@ -132,6 +133,7 @@ impl Admission {
             return Err(Refusal::Full { wait: FULL_WAIT });
         }
         self.rates.take(who, events.len())?;
+        self.access.hear(events.iter());
         Ok(PassingPass { events })
     }
 

@@ -8,7 +8,7 @@ use headwater_event::{Event, Filter, Principal, Refusal, Topic};
 use tokio::sync::Notify;
 
 use crate::admission::PassingPass;
-use crate::hub::Hub;
+use crate::hub::{Core, Hub};
 
 /// How many bytes may wait for live: what it spreads in a few milliseconds. Whoever brings more waits, or is refused.
 const WAITING_BYTES_MAX: usize = 4 << 20;
@@ -60,6 +60,18 @@ impl Passing {
 
 fn cost_of(event: &Event) -> usize {
     EVENT_COST + event.topic.as_str().len() + event.payload.len() + event.headers.as_stored().len()
+}
+
+impl Core {
+    /// Tells the hub's own events to those who watch now, and remembers none of them.
+    pub(crate) fn tell_own(&self, mut events: Vec<Event>) {
+        let now = self.clock.now();
+        events.iter_mut().for_each(|event| event.at = now);
+        let pass = self.admission.admit_own_passing(events);
+        if !self.rings.are_none() && self.passing.has_room() {
+            self.passing.put(pass);
+        }
+    }
 }
 
 impl Hub {

@@ -17,23 +17,42 @@ pub(super) async fn healthz() -> Response<Body> {
     fresh(json("{\"status\":\"ok\"}"))
 }
 
-/// Ready to take events, or 503 with the part that fails.
+/// A part of the program beside the log, whose failing makes it unready.
+#[derive(Clone)]
+pub struct Part {
+    /// What it's called in /readyz, as `service/order`.
+    pub name: String,
+    /// How it is.
+    pub health: Arc<dyn Fn() -> Health + Send + Sync>,
+}
+
+/// Ready to take events, or 503 with the parts that fail.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response<Body> {
-    let (status, document) = match app.hub.health() {
-        Health::Good => {
-            (StatusCode::OK, b"{\"status\":\"ok\",\"parts\":[{\"name\":\"log\",\"status\":\"ok\"}]}".to_vec())
+    let parts = app.parts.iter().map(|part| (part.name.as_str(), (part.health)()));
+    let parts: Vec<_> = std::iter::once(("log", app.hub.health())).chain(parts).collect();
+    let is_good = parts.iter().all(|(_, health)| *health == Health::Good);
+    let mut out = b"{\"status\":".to_vec();
+    write_str(word(is_good), &mut out);
+    out.extend_from_slice(b",\"parts\":[");
+    for (at, (name, health)) in parts.iter().enumerate() {
+        out.extend_from_slice(if at == 0 { b"{\"name\":" } else { b",{\"name\":" });
+        write_str(name, &mut out);
+        out.extend_from_slice(b",\"status\":");
+        write_str(word(*health == Health::Good), &mut out);
+        if let Health::Failing(why) = health {
+            out.extend_from_slice(b",\"why\":");
+            write_str(why, &mut out);
         }
-        Health::Failing(why) => {
-            let mut out =
-                b"{\"status\":\"failing\",\"parts\":[{\"name\":\"log\",\"status\":\"failing\",\"why\":".to_vec();
-            write_str(&why, &mut out);
-            out.extend_from_slice(b"}]}");
-            (StatusCode::SERVICE_UNAVAILABLE, out)
-        }
-    };
-    let mut response = json(document);
-    *response.status_mut() = status;
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"]}");
+    let mut response = json(out);
+    *response.status_mut() = if is_good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     fresh(response)
+}
+
+const fn word(is_good: bool) -> &'static str {
+    if is_good { "ok" } else { "failing" }
 }
 
 fn fresh(mut response: Response<Body>) -> Response<Body> {

@@ -33,6 +33,7 @@ mod wire;
 
 pub use caller::{By, Caller, Cookies, PASSWORD_PROTOCOL, TOKEN_PROTOCOL};
 pub use docs::OPENAPI;
+pub use health::Part;
 pub use hosts::Hosts;
 pub use limits::Limits;
 pub(crate) use linger::poll_discard;

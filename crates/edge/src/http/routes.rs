@@ -7,6 +7,7 @@ use axum::extract::Request;
 use axum::routing::{MethodRouter, get, post};
 use headwater_hub::Hub;
 
+use super::health::Part;
 use super::limits::Limits;
 use super::{cloudevents, docs, health, history, metrics, publish, sticky};
 use crate::accept::AcceptCounts;
@@ -17,17 +18,7 @@ pub struct App {
     pub(super) limits: Limits,
     pub(super) listeners: Vec<(&'static str, Arc<AcceptCounts>)>,
     pub(super) mqtt: Option<crate::mqtt::Front>,
-}
-
-impl App {
-    pub(super) fn new(
-        hub: Arc<Hub>,
-        limits: Limits,
-        listeners: Vec<(&'static str, Arc<AcceptCounts>)>,
-        mqtt: Option<crate::mqtt::Front>,
-    ) -> Arc<Self> {
-        Arc::new(Self { hub, limits, listeners, mqtt })
-    }
+    pub(super) parts: Vec<Part>,
 }
 
 type Methods = MethodRouter<Arc<App>>;

@@ -8,6 +8,7 @@ use headwater_hub::Hub;
 use super::caller::Cookies;
 use super::connection;
 use super::front::Front;
+use super::health::Part;
 use super::hosts::Hosts;
 use super::limits::Limits;
 use super::routes::{App, routes};
@@ -34,12 +35,14 @@ pub struct ServeSettings {
     pub cookies: Option<Cookies>,
     /// Names and counts of all listeners, this one's too, for /metrics.
     pub listeners: Vec<(&'static str, Arc<AcceptCounts>)>,
+    /// What must work beside the log for /readyz to say so.
+    pub parts: Vec<Part>,
 }
 
 /// Serves until the end is requested; gives how many connections had not ended in time.
 pub async fn serve(listener: Listener, hub: Arc<Hub>, settings: ServeSettings, stopping: Stopping) -> usize {
-    let ServeSettings { extra_routes, limits, origins, ws, mqtt, hosts, cookies, listeners } = settings;
-    let app = App::new(Arc::clone(&hub), limits, listeners, mqtt.clone());
+    let ServeSettings { extra_routes, limits, origins, ws, mqtt, hosts, cookies, listeners, parts } = settings;
+    let app = Arc::new(App { hub: Arc::clone(&hub), limits, listeners, mqtt: mqtt.clone(), parts });
     let front = Arc::new(Front {
         hub,
         routes: routes(app).merge(extra_routes),

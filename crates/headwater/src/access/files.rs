@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use headwater_hub::access::{Keys, Openness, Policy, Role, Rules, Secret, TokenRules, Tokens, User, Users};
+use headwater_hub::access::{AskRules, Keys, Openness, Policy, Role, Rules, Secret, TokenRules, Tokens, User, Users};
 
 use super::users_file::{plain_text, secret_text};
 use super::{openness, rules_file, users_file};
@@ -21,6 +21,7 @@ pub struct Files {
     keys: Option<PathBuf>,
     tokens: TokenRules,
     openness: Openness,
+    asks: Option<AskRules>,
     /// Whether those who show nothing are let in at all.
     lets_anonymous_in: bool,
 }
@@ -60,6 +61,7 @@ impl Files {
             keys: config.access.token_keys_file.clone(),
             tokens: config.access.tokens.clone(),
             openness: openness(loaded, has_rules),
+            asks: config.access.asks_service.then_some(config.access.asking),
             lets_anonymous_in: config.anonymous != Anonymous::None,
         }
     }
@@ -100,7 +102,7 @@ impl Files {
             users: users.len(),
             roles: roles.len(),
             patterns: roles.iter().map(|(_, role)| count(role)).sum(),
-            policy: Policy::new(self.openness, rules, users, tokens),
+            policy: Policy::new(self.openness, rules, users, tokens).asking(self.asks),
             remarks,
         })
     }

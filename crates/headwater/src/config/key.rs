@@ -8,7 +8,9 @@ use headwater_edge::tls::Spoken;
 
 use super::nearest::nearest;
 use super::quantity::{parse_size, parse_span, show_size, show_span};
+use super::role::Role;
 use super::tls::{Tls, protocols, show_protocols};
+use super::url::{begins_with, without_password};
 use super::{Address, App, Config};
 
 /// A setting, described once.
@@ -64,8 +66,10 @@ pub enum Kind {
     Texts(At<Vec<String>>),
     /// Applications.
     Apps(At<Vec<App>>),
-    /// What this version can't do: one word says that it isn't wanted, anything else gets the sentence.
-    NotYet { only: &'static str, sentence: &'static str },
+    /// What the process does.
+    Roles(At<Vec<Role>>),
+    /// One word that stands for what is built in, or the address of a server by one of these schemes.
+    Server { at: At<String>, word: &'static str, schemes: &'static [&'static str] },
 }
 
 /// Where a number lands, by its width.
@@ -160,8 +164,13 @@ impl Key {
             Kind::Levels(at) => *at(config) = levels(text)?,
             Kind::Texts(at) => *at(config) = listed(text).map(str::to_owned).collect(),
             Kind::Apps(at) => *at(config) = apps(text)?,
-            Kind::NotYet { only, .. } if text == *only => {}
-            Kind::NotYet { sentence, .. } => return Err(plain((*sentence).to_owned())),
+            Kind::Roles(at) => *at(config) = Role::list(listed(text))?,
+            Kind::Server { at, word, schemes } => {
+                if text != *word {
+                    begins_with(text, schemes).map_err(|what| plain(format!("{what}, or \"{word}\"")))?;
+                }
+                *at(config) = text.to_owned();
+            }
         }
         Ok(())
     }
@@ -205,7 +214,8 @@ impl Key {
             Kind::Texts(at) if at(config).is_empty() => "none".to_owned(),
             Kind::Texts(at) => at(config).join(","),
             Kind::Apps(at) => show_apps(at(config)),
-            Kind::NotYet { only, .. } => (*only).to_owned(),
+            Kind::Roles(at) => Role::show(at(config)),
+            Kind::Server { at, .. } => without_password(at(config)),
         }
     }
 }

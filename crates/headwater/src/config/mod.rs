@@ -10,14 +10,17 @@ mod nearest;
 mod quantity;
 mod read;
 mod reference;
+mod role;
 mod table;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod url;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use headwater_edge::accept::AcceptSettings;
 use headwater_edge::frames::FrameSettings;
@@ -25,18 +28,29 @@ use headwater_edge::mqtt::MqttSettings;
 use headwater_edge::tls::Spoken;
 use headwater_edge::{http, ws};
 use headwater_eventlog::OpenOptions;
-use headwater_hub::access::TokenRules;
+use headwater_hub::access::{AskRules, TokenRules};
 
 pub use fault::Faults;
 pub use file::line_of;
 pub use nearest::nearest;
 use quantity::show_size;
 pub use read::{Loaded, Open, Sources, load};
+pub use role::Role;
 pub use tls::{Cert, Tls};
+pub use url::without_password;
+
+/// The word for the engine that is built in.
+pub const EMBEDDED: &str = "embedded";
 
 /// What runs.
 #[derive(Clone)]
 pub struct Config {
+    /// What this process does.
+    pub roles: Vec<Role>,
+    /// What keeps the events: `embedded`, or an address.
+    pub engine: String,
+    /// Where services keep their tables: `sqlite`, or an address.
+    pub store: String,
     /// How the log is opened, and where it lives.
     pub log: OpenOptions,
     /// Where HTTP, SSE and WebSocket listen.
@@ -119,7 +133,7 @@ pub enum Anonymous {
 }
 
 /// Where users, rules and keys lie, and what is asked of tokens.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct AccessFiles {
     /// The users; `None` for the usual name in the data folder.
     pub users_file: Option<PathBuf>,
@@ -129,6 +143,24 @@ pub struct AccessFiles {
     pub token_keys_file: Option<PathBuf>,
     /// What a token must say.
     pub tokens: TokenRules,
+    /// Whether a service is asked about strangers.
+    pub asks_service: bool,
+    /// How it is asked.
+    pub asking: AskRules,
+}
+
+impl Default for AccessFiles {
+    fn default() -> Self {
+        Self {
+            users_file: None,
+            rules_file: None,
+            token_keys_file: None,
+            tokens: TokenRules::default(),
+            asks_service: false,
+            // A login waits so long at the most; and a device that comes back after an outage isn't asked about again.
+            asking: AskRules { wait: Duration::from_secs(2), holds: Duration::from_secs(3_600) },
+        }
+    }
 }
 
 /// What is told on stderr.
@@ -144,6 +176,9 @@ impl Default for Config {
     fn default() -> Self {
         let local = |port| Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         Self {
+            roles: Role::ALL.to_vec(),
+            engine: EMBEDDED.to_owned(),
+            store: "sqlite".to_owned(),
             log: OpenOptions::new("./headwater-data"),
             http: local(8080),
             frames: local(7007),

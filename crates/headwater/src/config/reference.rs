@@ -74,7 +74,11 @@ fn may_be(key: &Key) -> String {
         Kind::Levels(_) => "a level, or levels by module".to_owned(),
         Kind::Texts(_) => "a list, or `none`".to_owned(),
         Kind::Apps(_) => "names, or `none`".to_owned(),
-        Kind::NotYet { only, .. } => format!("`{only}`"),
+        Kind::Roles(_) => "`all`, or a list of names".to_owned(),
+        Kind::Server { word, schemes, .. } => {
+            let schemes: Vec<String> = schemes.iter().map(|scheme| format!("`{scheme}:...`")).collect();
+            format!("`{word}`, {}", schemes.join(", "))
+        }
     }
 }
 

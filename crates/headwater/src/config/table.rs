@@ -42,34 +42,33 @@ const LONGEST: Duration = Duration::from_secs(86_400);
 /// Longer than any deployment.
 const A_CENTURY: Duration = Duration::from_secs(36_500 * 86_400);
 
+/// Engines beside the embedded one.
+const ENGINES: &[&str] = &["mqtt", "mqtts", "nats", "amqp"];
+/// Stores.
+const STORES: &[&str] = &["sqlite", "postgres", "postgresql"];
+
 /// Every setting.
 pub static KEYS: &[Key] = &[
     Key {
         name: "roles",
         flag: Some("roles"),
-        kind: Kind::NotYet {
-            only: "all",
-            sentence: "this version does everything in one process: leave it out, or say \"all\"",
-        },
-        help: "What this process does. This version does everything in one process.",
+        kind: Kind::Roles(|c| &mut c.roles),
+        help: "What this process does: `all`, or a list of `edge` (clients come in), `console`, `front`, `inventory`, `order` \
+               (the shop's parts), `listener`, `processor`, `notifier` (those of the alerts), `work` (all handlers), `log` \
+               (the embedded log alone).",
     },
     Key {
         name: "engine",
         flag: Some("engine"),
-        kind: Kind::NotYet {
-            only: "embedded",
-            sentence: "this version has one engine: leave it out, or say \"embedded\"",
-        },
-        help: "What keeps the events. This version has the embedded log alone.",
+        kind: Kind::Server { at: |c| &mut c.engine, word: "embedded", schemes: ENGINES },
+        help: "What keeps the events: the embedded log, or a server that you run already ([engines.md](engines.md)).",
     },
     Key {
         name: "store",
         flag: Some("store"),
-        kind: Kind::NotYet {
-            only: "none",
-            sentence: "this version has no services that need a store: leave it out, or say \"none\"",
-        },
-        help: "Where services keep their tables. This version has no services.",
+        kind: Kind::Server { at: |c| &mut c.store, word: "sqlite", schemes: STORES },
+        help: "Where services keep their tables: `sqlite` is a file a service in the data folder, `sqlite:FOLDER` in another \
+               one; `postgres://USER:PASSWORD@HOST/DATABASE` is a schema a service.",
     },
     Key {
         name: "data.dir",
@@ -418,7 +417,7 @@ pub static KEYS: &[Key] = &[
         flag: None,
         kind: Kind::Count { at: Number::Usize(|c| &mut c.log.ids_max), min: 0, max: 100_000_000 },
         help: "How many event ids are remembered, so that a resent event is recognised; 32 bytes of memory each. 0 \
-               remembers none. (The frame protocol's numbers are remembered for ever, whatever stands here.)",
+               remembers none. (Ids that the hub gave needn't be; the frame protocol's numbers are remembered for ever, whatever stands here.)",
     },
     Key {
         name: "log.dedup_age",
@@ -454,7 +453,7 @@ pub static KEYS: &[Key] = &[
         name: "apps.enabled",
         flag: Some("apps"),
         kind: Kind::Apps(|c| &mut c.apps),
-        help: "Applications to run: a list of names, or `none`. There is `intake`.",
+        help: "Applications to run: a list of names, or `none`. There are `intake`, `shop` and `alerts`.",
     },
     Key {
         name: "access.anonymous",
@@ -512,6 +511,25 @@ pub static KEYS: &[Key] = &[
         flag: None,
         kind: Kind::Span { at: |c| &mut c.access.tokens.leeway, min: Duration::ZERO, max: LEEWAY_MAX },
         help: "How far the issuer's clock may be from ours.",
+    },
+    Key {
+        name: "access.ask_service",
+        flag: None,
+        kind: Kind::Switch(|c| &mut c.access.asks_service),
+        help: "Whether those whom users and keys don't know are asked about: a service that watches `$auth/ask` answers \
+               ([access.md](access.md)).",
+    },
+    Key {
+        name: "access.service_wait",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.access.asking.wait, min: SHORTEST, max: Duration::from_secs(60) },
+        help: "How long its answer may take.",
+    },
+    Key {
+        name: "access.service_holds",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.access.asking.holds, min: Duration::from_secs(1), max: LONGEST },
+        help: "For how long an answer holds that doesn't say so itself.",
     },
     Key {
         name: "logging.level",

@@ -37,14 +37,14 @@ fn flags_win_over_environment_over_file_over_default() {
 #[test]
 fn all_faults_are_told_at_once_with_place_and_proposal() {
     let file = "[http]\nadr = 'off'\n[frames]\naddr = '7007'\n";
-    let env = [("HEADWATER_FRMAES", "off"), ("HEADWATER_ENGINE", "nats://127.0.0.1")];
+    let env = [("HEADWATER_FRMAES", "off"), ("HEADWATER_ENGINE", "kafka://me:secret@127.0.0.1")];
     let faults = load(&sources(file, &env, &[("apps", "apps.enabled", "intak")])).unwrap_err().to_string();
     for part in [
         "headwater.toml line 2: there is no setting \"http.adr\" (did you mean http.addr?)",
         "headwater.toml line 4: frames.addr: \"7007\" is no address",
         "(did you mean 127.0.0.1:7007?)",
         "HEADWATER_FRMAES: there is no setting by this name (did you mean HEADWATER_FRAMES?)",
-        "HEADWATER_ENGINE: engine: this version has one engine",
+        "HEADWATER_ENGINE: engine: \"kafka://me:***@127.0.0.1\" is none of mqtt:...",
         "--apps: apps.enabled: there is no application \"intak\" (did you mean \"intake\"?)",
     ] {
         assert!(faults.contains(part), "{part:?} is missing in:\n{faults}");

@@ -18,6 +18,7 @@ use axum::{Router, middleware};
 use headwater_edge::accept::{AcceptCounts, Stopping};
 use headwater_edge::http::Logins;
 use headwater_edge::mqtt;
+use headwater_event::Bus;
 use headwater_eventlog::EventLog;
 use headwater_hub::Hub;
 use tokio::sync::Semaphore;
@@ -32,7 +33,6 @@ const TAILS_MAX: usize = 16;
 const READINGS_MAX: usize = 2;
 
 /// What the console is told by the program.
-#[derive(Debug)]
 pub struct Facts {
     /// Protocol and address of every listener.
     pub listening: Vec<(&'static str, SocketAddr)>,
@@ -42,6 +42,8 @@ pub struct Facts {
     pub apps: Vec<App>,
     /// Whether everybody may everything.
     pub open: Open,
+    /// The log in the data folder, where the engine is the embedded one: the console tells its size.
+    pub embedded: Option<Arc<EventLog>>,
     /// The logins of browsers.
     pub logins: Logins,
     /// Where MQTT's sessions are; `None` where nobody speaks it.
@@ -56,7 +58,7 @@ struct Console(Arc<Shared>);
 
 struct Shared {
     hub: Arc<Hub>,
-    log: Arc<EventLog>,
+    log: Arc<dyn Bus>,
     facts: Facts,
     begun: Instant,
     tails: Arc<Semaphore>,
@@ -65,7 +67,7 @@ struct Shared {
 }
 
 /// The console's routes.
-pub fn routes(hub: Arc<Hub>, log: Arc<EventLog>, facts: Facts) -> Router {
+pub fn routes(hub: Arc<Hub>, log: Arc<dyn Bus>, facts: Facts) -> Router {
     let console = Console(Arc::new(Shared {
         hub,
         log,

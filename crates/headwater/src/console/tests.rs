@@ -66,7 +66,8 @@ fn place() -> Place {
     let stop = Stop::default();
     let logins = Logins::default();
     let (listening, counts, apps) = (Vec::new(), Vec::new(), Vec::new());
-    let facts = Facts { listening, counts, apps, open: Open::No, logins, mqtt: None, stopping: stop.listen() };
+    let (embedded, stopping) = (Some(log.clone()), stop.listen());
+    let facts = Facts { listening, counts, apps, open: Open::No, embedded, logins, mqtt: None, stopping };
     Place { router: routes(hub.clone(), log.clone(), facts), hub, log, access, stop, _folder: folder }
 }
 

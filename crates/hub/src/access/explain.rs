@@ -10,7 +10,7 @@ use super::index::{Asker, Index, Unknown};
 use super::pattern::{Level, Pattern};
 use super::policy::Policy;
 use super::roles::{Kind, RoleSet};
-use super::{is_closed_to_watchers, is_reserved};
+use super::{is_closed_to_publishers, is_closed_to_watchers};
 
 /// The most rules that are told: a screen's worth many times over.
 const TOLD_MAX: usize = 200;
@@ -77,7 +77,7 @@ impl Policy {
     /// Why this principal may, or may not.
     pub(super) fn explain(&self, who: &Principal, ask: Ask<'_>, now: impl Fn() -> Time) -> Explained {
         let is_closed = match ask {
-            Ask::Publish(topic) => is_reserved(topic.as_str()),
+            Ask::Publish(topic) => is_closed_to_publishers(topic.as_str()),
             Ask::Watch(filter) => is_closed_to_watchers(filter.as_str()),
         };
         let without_rules = |is_allowed, because| Explained { is_allowed, because, rules: Vec::new(), left_out: 0 };

@@ -17,6 +17,7 @@ use super::pattern::is_level;
 use super::policy::Policy;
 use super::recent::Recent;
 use super::secret::Secret;
+use super::service::{Answers, AskRules, Shown, client_of};
 use super::users::ByCertificate;
 use super::verifiers::Verifiers;
 
@@ -37,6 +38,7 @@ pub(crate) struct Keeper {
     /// What is in force was replaced: who logged in meanwhile, by the old, has to be looked at too.
     has_changed: AtomicBool,
     pub(crate) audit: Audit,
+    pub(crate) answers: Arc<Answers>,
 }
 
 /// When tokens of present or former connections expire, in steps of [`EXPIRY_EVERY`] since 1970.
@@ -48,8 +50,11 @@ struct Expiries {
 }
 
 impl Keeper {
-    pub(super) fn new(policy: Policy, clock: Clock) -> Self {
+    pub(super) fn new(mut policy: Policy, clock: Clock) -> Self {
+        let answers = Arc::<Answers>::default();
+        policy.answers = Arc::clone(&answers);
         Self {
+            answers,
             policy: RwLock::new(Arc::new(policy)),
             clock,
             attempts: Attempts::default(),
@@ -61,7 +66,8 @@ impl Keeper {
         }
     }
 
-    pub(super) fn replace(&self, policy: Policy) {
+    pub(super) fn replace(&self, mut policy: Policy) {
+        policy.answers = Arc::clone(&self.answers);
         let policy = Arc::new(policy);
         let old = {
             let mut current = self.policy.write().unwrap_or_else(PoisonError::into_inner);
@@ -83,6 +89,10 @@ impl Keeper {
             Ask::Publish(topic) => policy.may_publish(who, topic, now),
             Ask::Watch(filter) => policy.may_watch(who, filter, now),
         }
+    }
+
+    pub(super) fn has_rules(&self) -> bool {
+        self.policy().has_rules()
     }
 
     pub(super) fn stands(&self, who: &Principal) -> bool {
@@ -116,10 +126,14 @@ impl Keeper {
         if let Err(refusal) = self.check_client(client_id.as_ref()) {
             return Box::pin(async move { Err(refusal) });
         }
+        let client = client_id.clone();
         let by_client = move |who: Principal| match &client_id {
             Some(client) => who.with_client(client),
             None => who,
         };
+        if let Some(asks) = self.asks_about(&proof) {
+            return Box::pin(async move { self.by_service(asks, proof, client, peer).await.map(by_client) });
+        }
         let at_once = match proof {
             Proof::None => Ok(Principal::anonymous()),
             Proof::Token(token) => self.by_token(&token, peer),
@@ -183,6 +197,73 @@ impl Keeper {
         };
         self.audit.tell(Happened::LoggedIn { user: name, by: Means::Certificate, peer });
         Ok(entry.principal(name))
+    }
+
+    /// How to ask a service about them, if that's who knows.
+    fn asks_about(&self, proof: &Proof) -> Option<AskRules> {
+        let policy = self.policy();
+        let is_for_service = match proof {
+            Proof::Password { user, .. } => policy.users.get(user).is_none(),
+            Proof::Token(_) => policy.tokens.is_none(),
+            Proof::None | Proof::Certificate { .. } => false,
+        };
+        policy.asks.filter(|_| is_for_service)
+    }
+
+    async fn by_service(
+        self: Arc<Self>,
+        asks: AskRules,
+        proof: Proof,
+        client: Option<Text>,
+        peer: IpAddr,
+    ) -> Result<Principal, Refusal> {
+        let (means, user, secret) = match &proof {
+            Proof::Password { user, password } => (Means::Password, Some(user.as_str()), password),
+            Proof::Token(token) => (Means::Token, None, token),
+            Proof::None | Proof::Certificate { .. } => return Ok(Principal::anonymous()),
+        };
+        let digest = self.recent.digest(user.unwrap_or_default(), secret);
+        if let Some(who) = digest.and_then(|digest| self.answers.find(&digest, self.clock.now())) {
+            return Ok(who);
+        }
+        self.attempts.take(peer, user)?;
+        let shown = match user {
+            Some(user) => Shown::Password { user, password: secret },
+            None => Shown::Token(secret),
+        };
+        let answer = self.answers.ask(asks, shown, client_of(client.as_ref()), peer, || self.clock.now()).await;
+        let who = match answer {
+            Ok(who) => who,
+            Err(Refusal::NotAuthenticated) => return Err(self.refused(means, None, peer, "the service says no")),
+            Err(refusal) => {
+                // Nobody was wrong.
+                self.attempts.give(peer, user);
+                tracing::warn!("no answer to a login from the service that is asked: {refusal}");
+                return Err(refusal);
+            }
+        };
+        self.attempts.give(peer, user);
+        if self.policy().rules.names_user() && !who.user().is_some_and(is_level) {
+            return Err(self.refused(means, None, peer, "its user's name can't stand for a level"));
+        }
+        if !self.stands(&who) {
+            return Err(self.refused(means, None, peer, "the service named a user who is known here"));
+        }
+        if let Some(digest) = digest {
+            self.answers.remember(digest, &who, self.clock.now());
+        }
+        if let Login::Answered { until, .. } = who.login() {
+            self.expires(until);
+        }
+        self.audit.tell(Happened::LoggedIn { user: who.name(), by: means, peer });
+        Ok(who)
+    }
+
+    /// A client's event below the topic of answers was admitted.
+    pub(crate) fn hear(&self, event: &headwater_event::Event) {
+        if self.answers.hear(event) {
+            self.has_changed.store(true, Ordering::Release);
+        }
     }
 
     async fn by_password(self: Arc<Self>, user: Text, password: Secret, peer: IpAddr) -> Result<Principal, Refusal> {

@@ -77,7 +77,8 @@ impl Access {
     }
 }
 
-/// Looks after those who are in: ends what an expired token had allowed, and takes the doorkeeper's notes into the log.
+/// Looks after those who are in: ends what an expired token had allowed, tells a service's questions, and takes
+/// the doorkeeper's notes into the log.
 pub(crate) async fn look_after(core: Arc<Core>, keeper: Arc<Keeper>) {
     let mut ticks = tokio::time::interval(EXPIRY_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -88,6 +89,7 @@ pub(crate) async fn look_after(core: Arc<Core>, keeper: Arc<Keeper>) {
                     core.recheck().await;
                 }
             }
+            questions = keeper.answers.questions() => core.tell_own(questions),
             // One batch at a time: while it is on its way, further notes wait, and what has no room is not kept.
             notes = keeper.audit.next() => {
                 let Ok(noted) = core.note(notes) else { continue };

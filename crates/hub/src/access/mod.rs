@@ -25,6 +25,7 @@ mod policy;
 mod recent;
 mod roles;
 mod secret;
+mod service;
 mod token;
 mod users;
 mod verifiers;
@@ -46,6 +47,7 @@ pub use pattern::{For, Pattern, PatternError};
 pub use policy::{Openness, Policy};
 pub use roles::{ADMIN, ANONYMOUS, OBSERVER, PATTERNS_MAX, ROLES_MAX, Role, Rules, TooManyRules};
 pub use secret::Secret;
+pub use service::{ANSWER_PREFIX, ASK_TOPIC, AskRules};
 pub use token::{LEEWAY_MAX, TOKEN_LEN_MAX, TokenRules, Tokens};
 pub use users::{NAME_LEN_MAX, User, UserError, Users, check_name};
 
@@ -56,7 +58,13 @@ pub use users::{NAME_LEN_MAX, User, UserError, Users, check_name};
 pub const RESERVED_PREFIXES: &[&str] = &["$"];
 
 /// Of what is reserved, that which may be watched by those who have a rule for it.
-pub const WATCHABLE_PREFIXES: &[&str] = &["$SYS/"];
+pub const WATCHABLE_PREFIXES: &[&str] = &["$SYS/", ASK_TOPIC, ANSWER_PREFIX];
+
+/// Of what is reserved, that which may be published by those who have a rule for it.
+pub const PUBLISHABLE_PREFIXES: &[&str] = &[ANSWER_PREFIX];
+
+/// What lies below the topics of logins.
+const LOGINS_PREFIX: &str = "$auth/";
 
 /// What somebody would like to do.
 #[derive(Clone, Copy, Debug)]
@@ -159,7 +167,7 @@ impl Access {
             return keeper.explain(who, ask);
         }
         let is_closed = match ask {
-            Ask::Publish(topic) => is_reserved(topic.as_str()),
+            Ask::Publish(topic) => is_closed_to_publishers(topic.as_str()),
             Ask::Watch(filter) => is_closed_to_watchers(filter.as_str()),
         };
         let is_allowed = !is_closed && self.allows(who, ask);
@@ -181,6 +189,14 @@ impl Access {
         })
     }
 
+    /// These events were admitted: answers to questions about logins are taken from among them.
+    pub(crate) fn hear<'e>(&self, events: impl Iterator<Item = &'e headwater_event::Event>) {
+        let Some(keeper) = self.keeper() else { return };
+        for event in events.filter(|event| is_of_logins(event.topic.as_str())) {
+            keeper.hear(event);
+        }
+    }
+
     pub(crate) const fn keeper(&self) -> Option<&Arc<Keeper>> {
         match &self.judge {
             Judge::Keeper(keeper) => Some(keeper),
@@ -195,6 +211,11 @@ impl Access {
         }
     }
 
+    /// Where everybody may everything, that doesn't mean other people's passwords.
+    fn is_shut(&self, text: &str) -> bool {
+        is_of_logins(text) && !self.keeper().is_some_and(|keeper| keeper.has_rules())
+    }
+
     fn refused(&self, who: &Principal, what: &'static str, topic: &str) -> Refusal {
         if let Some(keeper) = self.keeper() {
             keeper.refused_a_right(who, what, topic);
@@ -207,7 +228,8 @@ impl Access {
     /// # Errors
     /// `NotAllowed`.
     pub fn may_publish(&self, who: &Principal, topic: &Topic) -> Result<(), Refusal> {
-        if is_reserved(topic.as_str()) || !self.allows(who, Ask::Publish(topic)) {
+        let is_closed = is_closed_to_publishers(topic.as_str()) || self.is_shut(topic.as_str());
+        if is_closed || !self.allows(who, Ask::Publish(topic)) {
             return Err(self.refused(who, "publish", topic.as_str()));
         }
         Ok(())
@@ -218,16 +240,26 @@ impl Access {
     /// A wildcard in the first level never matches a topic that starts with `$` (MQTT 5.0 section 4.7.2), so looking at
     /// the filter's own beginning is enough.
     pub(crate) fn may_watch(&self, who: &Principal, filter: &Filter) -> Result<Allowed, Refusal> {
-        if is_closed_to_watchers(filter.as_str()) || !self.allows(who, Ask::Watch(filter)) {
+        let is_closed = is_closed_to_watchers(filter.as_str()) || self.is_shut(filter.as_str());
+        if is_closed || !self.allows(who, Ask::Watch(filter)) {
             return Err(self.refused(who, "watch", filter.as_str()));
         }
         Ok(Allowed { filter: filter.clone() })
     }
 }
 
+/// Whether logins travel there: without a rule of its own nobody sees them.
+fn is_of_logins(text: &str) -> bool {
+    text.starts_with(LOGINS_PREFIX)
+}
+
 /// Whether a topic or filter belongs to the hub itself.
 pub(crate) fn is_reserved(text: &str) -> bool {
     RESERVED_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
+}
+
+fn is_closed_to_publishers(text: &str) -> bool {
+    is_reserved(text) && !PUBLISHABLE_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
 }
 
 fn is_closed_to_watchers(text: &str) -> bool {

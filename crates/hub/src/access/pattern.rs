@@ -2,7 +2,7 @@
 
 use headwater_event::{Filter, TopicError};
 
-use super::{is_closed_to_watchers, is_reserved};
+use super::{is_closed_to_publishers, is_closed_to_watchers};
 
 /// One level of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,9 @@ pub enum PatternError {
         level: String,
     },
     /// It begins with what no rule opens.
-    #[error("topics that begin with `$` belong to the hub: no rule opens them, but for `$SYS/` to watch")]
+    #[error(
+        "topics that begin with `$` belong to the hub: no rule opens them, but for `$SYS/` to watch, and `$auth/` as docs/access.md says"
+    )]
     Reserved,
 }
 
@@ -59,7 +61,7 @@ impl Pattern {
     pub fn new(text: &str, purpose: For) -> Result<Self, PatternError> {
         Filter::new(text)?;
         let is_closed = match purpose {
-            For::Publishing => is_reserved(text),
+            For::Publishing => is_closed_to_publishers(text),
             For::Watching => is_closed_to_watchers(text),
         };
         if is_closed {

@@ -1,10 +1,13 @@
 //! What is in force: rules, users and tokens together, replaced as a whole, so that nobody is ever judged by half of the old
 //! and half of the new.
 
+use std::sync::Arc;
+
 use headwater_event::{Filter, Login, Principal, Time, Topic};
 
 use super::index::Asker;
 use super::roles::{ADMIN, RoleSet, Rules};
+use super::service::{Answers, AskRules};
 use super::token::Tokens;
 use super::users::Users;
 
@@ -21,12 +24,16 @@ pub enum Openness {
 }
 
 /// What is in force.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Policy {
     pub(super) rules: Rules,
     pub(super) users: Users,
     pub(super) tokens: Option<Tokens>,
     openness: Openness,
+    /// Whether a service is asked about those who aren't known here.
+    pub(super) asks: Option<AskRules>,
+    /// What it has answered: outlives the policy, and is put in by the one who keeps both.
+    pub(super) answers: Arc<Answers>,
 }
 
 impl Policy {
@@ -34,7 +41,15 @@ impl Policy {
     #[must_use]
     pub fn new(openness: Openness, rules: Rules, users: Users, tokens: Option<Tokens>) -> Self {
         let users = users.under(&rules);
-        Self { rules, users, tokens, openness }
+        Self { rules, users, tokens, openness, asks: None, answers: Arc::default() }
+    }
+
+    /// The same, where a service is asked about those who aren't known here. Only where there are rules: without, nobody's
+    /// name matters.
+    #[must_use]
+    pub fn asking(mut self, asks: Option<AskRules>) -> Self {
+        self.asks = asks.filter(|_| self.has_rules());
+        self
     }
 
     /// The roles that somebody has now; `None` when their login no longer stands.
@@ -51,6 +66,12 @@ impl Policy {
                 let is_known = self.tokens.as_ref().is_some_and(|tokens| tokens.stands(version));
                 (is_known && !is_locked_out && now() < until).then(|| self.rules.set(who.roles()))
             }
+            Login::Answered { .. } => {
+                // Whoever is among the users now has to come as that user.
+                let is_known_here = self.users.get(who.user()?).is_some();
+                let stands = self.asks.is_some() && !is_known_here && self.answers.stands(who, now());
+                stands.then(|| self.rules.set(who.roles()))
+            }
         }
     }
 
@@ -59,7 +80,7 @@ impl Policy {
     }
 
     pub(super) fn takes_logins(&self) -> bool {
-        self.has_rules() && (!self.users.is_empty() || self.tokens.is_some())
+        self.has_rules() && (!self.users.is_empty() || self.tokens.is_some() || self.asks.is_some())
     }
 
     /// Whether a login still holds.
@@ -94,7 +115,7 @@ impl Policy {
             Login::Entry { .. } => {
                 who.user().and_then(|name| self.users.get(name)).is_some_and(|entry| entry.holds(role))
             }
-            Login::Token { .. } => who.roles().iter().any(|held| **held == *role),
+            Login::Token { .. } | Login::Answered { .. } => who.roles().iter().any(|held| **held == *role),
         }
     }
 

@@ -410,7 +410,7 @@ async fn class_8_no_rule_opens_what_is_reserved() {
     let rules = Rules::new([("anonymous", &all)]).unwrap();
     let place = guarded(Policy::new(Openness::Rules, rules, Users::default(), None));
     for prefix in RESERVED_PREFIXES {
-        for rest in ["", "SYS/a", "audit/login", "share/g/a", "mqtt/x"] {
+        for rest in ["", "SYS/a", "audit/login", "share/g/a", "mqtt/x", "auth/ask", "auth/answer/x"] {
             let text = format!("{prefix}{rest}");
             assert!(!place.may_publish(&anyone(), &text), "{text}");
             assert!(!place.may_watch(&anyone(), &text), "{text}: no rule names it");

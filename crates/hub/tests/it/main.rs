@@ -8,6 +8,7 @@ mod support;
 
 mod access;
 mod acknowledged;
+mod asked;
 mod beats;
 mod bounded;
 mod catch_up;

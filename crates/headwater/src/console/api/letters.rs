@@ -5,7 +5,7 @@ use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use headwater_edge::http::{Problem, Query, bad_parameter};
-use headwater_event::{Bus, DeadLetter, GroupName, Seq};
+use headwater_event::{DeadLetter, GroupName, Seq};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -40,7 +40,7 @@ fn overview_of(shared: &Shared) -> Value {
         "log": {
             "head": hub.head().to_string(),
             "oldest": hub.oldest().to_string(),
-            "bytes": shared.log.bytes(),
+            "bytes": shared.facts.embedded.as_ref().map(|log| log.bytes()),
         },
         "rates": rates(hub),
         "totals": {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use headwater_edge::accept::Stopping;
 use headwater_edge::http::{Problem, Query};
-use headwater_event::{Batch, Bus, Filter, Principal, Recorded, Refusal, Tail};
+use headwater_event::{Batch, Filter, Principal, Recorded, Refusal, Tail};
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout_at};

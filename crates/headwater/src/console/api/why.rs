@@ -4,7 +4,7 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use headwater_edge::http::{Problem, Query, bad_parameter};
-use headwater_event::{Bus, Filter, Principal, Recorded, Topic};
+use headwater_event::{Filter, Principal, Recorded, Topic};
 use headwater_hub::Ask;
 use headwater_hub::access::{Because, Explained, ToldRule};
 use headwater_hub::inspect::Watched;

@@ -60,7 +60,7 @@ function Facts({ now }) {
       <div><dt>Up for</dt><dd>${duration(now.up_ms / 1_000)}</dd></div>
       <div><dt>Log stands at</dt><dd class="mono">${now.log.head}</dd></div>
       <div><dt>It begins after</dt><dd class="mono">${now.log.oldest}</dd></div>
-      <div><dt>Log size</dt><dd>${bytes(now.log.bytes)}</dd></div>
+      ${now.log.bytes !== null && html`<div><dt>Log size</dt><dd>${bytes(now.log.bytes)}</dd></div>`}
       <div><dt>Events stored</dt><dd>${count(now.totals.events)}</dd></div>
       <div><dt>Recognised as resent</dt><dd>${count(now.totals.duplicates)}</dd></div>
       <div><dt>Deliveries</dt><dd>${count(now.totals.deliveries)}</dd></div>
