@@ -7,7 +7,7 @@ use std::time::Duration;
 use headwater_event::{Event, Principal, ProducerId, Publication, Refusal, Topic};
 
 use crate::access::{Access, is_reserved};
-use crate::limits::Limits;
+use crate::limits::{Lane, Limits};
 use crate::pace::Pace;
 use crate::rate::Rates;
 
@@ -22,6 +22,8 @@ pub(crate) struct Admission {
     rates: Rates<Principal>,
     pace: Pace,
     waiting: Arc<Waiting>,
+    /// What is on its way in the lane.
+    in_lane: Arc<Waiting>,
 }
 
 /// What is on its way to the disk.
@@ -46,6 +48,8 @@ pub(crate) struct Permit {
     waiting: Arc<Waiting>,
     events: usize,
     bytes: usize,
+    /// A share of another room, given back with this one.
+    _beside: Option<Box<Permit>>,
 }
 
 /// Events that were admitted, with their share of the room. Only this file makes one.
@@ -77,13 +81,18 @@ impl Admission {
     pub(crate) fn new(limits: Limits, access: Access) -> Self {
         let rates = Rates::new(limits.rate_events_per_s, limits.rate_burst_events);
         let pace = Pace::new(limits.waiting_events_max);
-        Self { limits, access, rates, pace, waiting: Arc::default() }
+        Self { limits, access, rates, pace, waiting: Arc::default(), in_lane: Arc::default() }
     }
 
     /// What can be told before a payload has been read. Takes nothing: the answer may be another one a moment later.
     pub(crate) fn precheck(&self, who: &Principal, topic: &Topic, payload_len: usize) -> Result<(), Refusal> {
         self.access.may_publish(who, topic)?;
         self.check_size(payload_len)?;
+        if let Some(lane) = self.lane_of(topic) {
+            let room = self.in_lane.room(lane.events_max, lane.bytes_max);
+            let has_room = room.events > 0 && room.bytes >= payload_len;
+            return if has_room { Ok(()) } else { Err(Refusal::Full { wait: FULL_WAIT }) };
+        }
         self.rates.check(who)?;
         let room = self.room();
         if room.events == 0 || room.bytes < payload_len {
@@ -107,9 +116,16 @@ impl Admission {
             }
             bytes += event.payload.len() + event.topic.text().as_bytes().len() + event.headers.as_stored().len();
         }
-        // The room before the rate: a client that is refused because others fill the log has not used up its own rate.
-        let permit = self.enter(batch.len(), bytes)?;
-        self.rates.take(who, batch.len())?;
+        let lane = batch.first().and_then(|first| self.lane_of(&first.event.topic));
+        let lane = lane.filter(|_| batch.iter().all(|publication| self.lane_of(&publication.event.topic).is_some()));
+        let permit = if let Some(lane) = lane {
+            enter(&self.in_lane, lane.events_max, lane.bytes_max, batch.len(), bytes)?
+        } else {
+            // The room before the rate: a client that is refused because others fill the log has not used up its own rate.
+            let permit = self.enter(batch.len(), bytes)?;
+            self.rates.take(who, batch.len())?;
+            permit
+        };
         self.access.hear(batch.iter().map(|publication| &publication.event));
         Ok(Pass { batch, permit })
     }
@@ -160,7 +176,7 @@ impl Admission {
         let events = batch.len();
         self.waiting.events.fetch_add(events, Ordering::AcqRel);
         self.waiting.bytes.fetch_add(bytes, Ordering::AcqRel);
-        Ok(Pass { batch, permit: Permit { waiting: Arc::clone(&self.waiting), events, bytes } })
+        Ok(Pass { batch, permit: Permit::new(&self.waiting, events, bytes) })
     }
 
     /// Lets a number be used up: it costs a record in the log, as an event without bytes.
@@ -168,12 +184,15 @@ impl Admission {
         Ok(UsePass { producer, number, permit: self.enter(1, 0)? })
     }
 
-    /// How much may be admitted now.
+    /// How much may be admitted now, beside the lane.
     pub(crate) fn room(&self) -> Room {
-        Room {
-            events: self.pace.of(self.limits.waiting_events_max).saturating_sub(self.waiting.events()),
-            bytes: self.pace.of(self.limits.waiting_bytes_max).saturating_sub(self.waiting.bytes()),
-        }
+        let (events_max, bytes_max) = (self.limits.waiting_events_max, self.limits.waiting_bytes_max);
+        self.waiting.room(self.pace.of(events_max), self.pace.of(bytes_max))
+    }
+
+    /// The lane, if this topic travels in it.
+    fn lane_of(&self, topic: &Topic) -> Option<&Lane> {
+        self.limits.lane.as_ref().filter(|lane| topic.as_str().starts_with(&lane.prefix))
     }
 
     pub(crate) const fn pace(&self) -> &Pace {
@@ -195,29 +214,42 @@ impl Admission {
         Ok(())
     }
 
-    /// Takes a share of the room: one addition a batch for each count, taken back when it was one too many.
     fn enter(&self, events: usize, bytes: usize) -> Result<Permit, Refusal> {
-        if bytes > self.limits.waiting_bytes_max {
-            // Would never fit, however long one waits.
-            return Err(Refusal::TooLarge { max: self.limits.waiting_bytes_max });
-        }
-        if events > self.limits.waiting_events_max {
-            return Err(Refusal::Malformed(format!("a batch has at most {} events", self.limits.waiting_events_max)));
-        }
-        self.waiting.events.fetch_add(events, Ordering::AcqRel);
-        self.waiting.bytes.fetch_add(bytes, Ordering::AcqRel);
-        // From here on the drop of the permit takes back what was added, also when the answer is no.
-        let permit = Permit { waiting: Arc::clone(&self.waiting), events, bytes };
-        if self.waiting.events() > self.limits.waiting_events_max
-            || self.waiting.bytes() > self.limits.waiting_bytes_max
-        {
-            return Err(Refusal::Full { wait: FULL_WAIT });
-        }
-        Ok(permit)
+        enter(&self.waiting, self.limits.waiting_events_max, self.limits.waiting_bytes_max, events, bytes)
     }
 }
 
+/// Takes a share of a room: one addition a batch for each count, taken back when it was one too many.
+fn enter(
+    waiting: &Arc<Waiting>,
+    events_max: usize,
+    bytes_max: usize,
+    events: usize,
+    bytes: usize,
+) -> Result<Permit, Refusal> {
+    if bytes > bytes_max {
+        // Would never fit, however long one waits.
+        return Err(Refusal::TooLarge { max: bytes_max });
+    }
+    if events > events_max {
+        return Err(Refusal::Malformed(format!("a batch has at most {events_max} events")));
+    }
+    waiting.events.fetch_add(events, Ordering::AcqRel);
+    waiting.bytes.fetch_add(bytes, Ordering::AcqRel);
+    // From here on the drop of the permit takes back what was added, also when the answer is no.
+    let permit = Permit::new(waiting, events, bytes);
+    if waiting.events() > events_max || waiting.bytes() > bytes_max {
+        return Err(Refusal::Full { wait: FULL_WAIT });
+    }
+    Ok(permit)
+}
+
 impl Waiting {
+    /// How much fits beside what is on its way.
+    fn room(&self, events_max: usize, bytes_max: usize) -> Room {
+        Room { events: events_max.saturating_sub(self.events()), bytes: bytes_max.saturating_sub(self.bytes()) }
+    }
+
     /// Events on their way to the disk.
     pub(crate) fn events(&self) -> usize {
         self.events.load(Ordering::Acquire)
@@ -230,6 +262,11 @@ impl Waiting {
 }
 
 impl Permit {
+    /// Stands for what was added to the counts of this room.
+    fn new(waiting: &Arc<Waiting>, events: usize, bytes: usize) -> Self {
+        Self { waiting: Arc::clone(waiting), events, bytes, _beside: None }
+    }
+
     /// How many events it stands for.
     pub(crate) const fn events(&self) -> usize {
         self.events
@@ -251,10 +288,9 @@ impl Drop for Permit {
 impl Pass {
     /// This and what the hub itself adds to it, as one batch.
     pub(crate) fn and(mut self, own: Self) -> Self {
-        let Self { batch, mut permit } = own;
+        let Self { batch, permit } = own;
         self.batch.extend(batch);
-        self.permit.events += std::mem::take(&mut permit.events);
-        self.permit.bytes += std::mem::take(&mut permit.bytes);
+        self.permit._beside = Some(Box::new(permit));
         self
     }
 

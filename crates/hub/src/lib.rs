@@ -42,7 +42,7 @@ pub use admission::Room;
 pub use encode::{Encode, Sink};
 pub use history::History;
 pub use hub::{FanoutSettings, Hub, Settings};
-pub use limits::Limits;
+pub use limits::{Lane, Limits};
 pub use metrics::Metrics;
 pub use outlet::{Closed, Outlet, OutletFull, OutletSettings};
 pub use presence::{Arrival, Bell, Exit, Presence, Present};

@@ -13,6 +13,27 @@ pub struct Limits {
     pub rate_events_per_s: u32,
     /// How many events one principal may publish at once before the rate counts; 0 takes one second's worth.
     pub rate_burst_events: u32,
+    /// Topics that never wait for others, nor are refused because of them.
+    pub lane: Option<Lane>,
+}
+
+/// A lane of its own: what begins with its prefix has no rate, and a room that nothing else can fill.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lane {
+    /// How its topics begin, as `alerts-raw/`.
+    pub prefix: String,
+    /// How many of its events may be on their way to the disk at once.
+    pub events_max: usize,
+    /// How many bytes of them.
+    pub bytes_max: usize,
+}
+
+impl Lane {
+    /// A lane with room for what comes in a few syncs from every source of a country at once: 4,096 events, 8 MiB.
+    #[must_use]
+    pub fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned(), events_max: 4_096, bytes_max: 8 << 20 }
+    }
 }
 
 impl Limits {
@@ -35,6 +56,7 @@ impl Default for Limits {
             waiting_bytes_max: Self::WAITING_BYTES_MAX,
             rate_events_per_s: 0,
             rate_burst_events: 0,
+            lane: None,
         }
     }
 }

@@ -58,8 +58,8 @@ fn what_this_version_cannot_do_is_said_with_2() {
     let folder = tempfile::tempdir().unwrap();
     for (args, word) in [
         (["--engine", "nats://127.0.0.1"], "engine"),
-        (["--store", "postgres://x"], "store"),
-        (["--roles", "edge"], "process"),
+        (["--store", "mysql://x"], "store"),
+        (["--roles", "edgy"], "\"edge\""),
     ] {
         let output = run(&folder, &args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");

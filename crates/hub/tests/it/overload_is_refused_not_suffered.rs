@@ -57,6 +57,32 @@ async fn beyond_the_waiting_bytes_too() {
 }
 
 #[tokio::test]
+async fn a_lane_of_its_own_is_never_refused_because_of_others() {
+    let lane = Lane { events_max: 5, ..Lane::new("alerts-raw/") };
+    let limits = Limits {
+        waiting_events_max: 10,
+        rate_events_per_s: 1,
+        rate_burst_events: 10,
+        lane: Some(lane),
+        ..Limits::default()
+    };
+    let (bus, hub) = hub(limits);
+    bus.hold();
+    let others = hub.publish(&anyone(), some(10)).unwrap();
+    assert!(matches!(refused(&hub, some(1)), Refusal::Full { .. }), "for all others there is neither room nor rate");
+    let raw = |count: usize| (0..count).map(|_| publication("alerts-raw/north", "x")).collect::<Vec<_>>();
+    assert!(hub.precheck(&anyone(), &topic("alerts-raw/north"), 1).is_ok());
+    let mine = hub.publish(&anyone(), raw(5)).unwrap();
+    assert!(matches!(refused(&hub, raw(1)), Refusal::Full { .. }), "it has its own bound");
+    assert!(matches!(hub.precheck(&anyone(), &topic("alerts-raw/north"), 1), Err(Refusal::Full { .. })));
+    let mixed = vec![publication("alerts-raw/north", "x"), publication("a", "x")];
+    assert!(matches!(refused(&hub, mixed), Refusal::Full { .. }), "a batch can't bring others in with it");
+    bus.let_go();
+    assert_eq!((others.await.unwrap().len, mine.await.unwrap().len), (10, 5));
+    assert_eq!(hub.publish(&anyone(), raw(5)).unwrap().await.unwrap().len, 5, "the room is given back");
+}
+
+#[tokio::test]
 async fn room_is_held_until_the_log_is_done_even_if_nobody_waits() {
     let (bus, hub) = hub(Limits { waiting_events_max: 10, ..Limits::default() });
     bus.hold();
