@@ -9,6 +9,9 @@ use headwater_event::{Filter, Seq, Text};
 /// page that wants few of many comes back short, with the topic to go on from.
 pub(crate) const LOOKED_AT_MAX: usize = 16_384;
 
+/// How many topics a glance looks at: some microseconds.
+const GLANCED_AT_MAX: usize = 64;
+
 /// Where a sticky event stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StickyPlace {
@@ -76,6 +79,20 @@ impl Sticky {
         found
     }
 
+    /// Whether there is certainly nothing that the filter wants: looks at a few topics and no more, so it may be asked where
+    /// nobody may wait. Most of those who come find nothing.
+    pub(crate) fn has_none(&self, filter: &Filter, after: Option<&str>) -> bool {
+        let prefix = filter.fixed_prefix();
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after.as_bytes()),
+            _ => Bound::Included(prefix.as_bytes()),
+        };
+        let rest = self.0.range::<[u8], _>((from, Bound::Unbounded)).map(|(topic, _)| topic);
+        let mut below = rest.take_while(|topic| topic.starts_with(prefix));
+        let is_wanted = below.by_ref().take(GLANCED_AT_MAX).any(|topic| filter.matches(topic));
+        !is_wanted && below.next().is_none()
+    }
+
     /// Up to `limit` topics and one more (to tell whether there are any) that begin with this text, after `after`.
     pub(crate) fn below(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<(Text, StickyPlace)> {
         let from = match after {
@@ -129,6 +146,28 @@ mod tests {
         let third = sticky.find(&filter, second.next.as_deref(), 2);
         assert_eq!((seqs(&third), third.next), (vec![], None));
         assert_eq!(seqs(&sticky.find(&Filter::new("#").unwrap(), None, 99)), [2, 4, 3, 1, 5, 6]);
+    }
+
+    #[test]
+    fn a_glance_says_none_only_where_there_is_none() {
+        let few = sticky(&["a", "b/1", "b/2", "c"]);
+        for (filter, is_none) in [
+            ("b/3", true),
+            ("b/+", false),
+            ("b/+/x", true),
+            ("d/#", true),
+            ("#", false),
+            ("b/2/#", false),
+            ("bb", true),
+        ] {
+            let filter = Filter::new(filter).unwrap();
+            assert_eq!(few.has_none(&filter, None), is_none, "{filter}");
+            assert_eq!(few.find(&filter, None, 9).places.is_empty(), is_none, "{filter}");
+        }
+        assert!(few.has_none(&Filter::new("b/+").unwrap(), Some("b/2")));
+        let names: Vec<String> = (0..200).map(|number| format!("b/{number}")).collect();
+        let many = sticky(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(!many.has_none(&Filter::new("b/+/x").unwrap(), None), "a glance doesn't see all of them");
     }
 
     #[test]
