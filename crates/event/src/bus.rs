@@ -87,6 +87,12 @@ pub struct Abilities {
     pub replay: Replay,
     /// Whether it keeps the wait before a retry itself.
     pub delayed_retry: bool,
+    /// Whether it keeps the numbers of producers that number their events. Where it doesn't, a numbered event is refused as
+    /// [`Unable`](BusError::Unable).
+    pub numbers: bool,
+    /// Whether a process that was just started knows the ids and the groups of before. Where it doesn't, copies are
+    /// known for what they are only as long as the process lives, and only groups that were joined in it are listed.
+    pub remembers: bool,
 }
 
 /// "It is durable, at this position."

@@ -79,6 +79,10 @@ pub enum Needs {
     Replay,
     /// The engine keeps the wait before a retry itself.
     DelayedRetry,
+    /// The engine keeps the numbers of producers.
+    Numbers,
+    /// A process that was just started knows ids and groups of before.
+    Memory,
 }
 
 impl Needs {
@@ -87,6 +91,8 @@ impl Needs {
         match self {
             Self::Replay if abilities.replay != Replay::Full => Some("replay"),
             Self::DelayedRetry if !abilities.delayed_retry => Some("keep the wait before a retry"),
+            Self::Numbers if !abilities.numbers => Some("keep the numbers of producers"),
+            Self::Memory if !abilities.remembers => Some("remember ids and groups over a restart"),
             _ => None,
         }
     }

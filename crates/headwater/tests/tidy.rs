@@ -48,13 +48,14 @@ fn none(what: &str, faults: Vec<String>) {
 }
 
 /// Who may know whom. An arrow that isn't here is a decision to be made, not a line to be added in passing.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     ("event", &[]),
     ("eventlog", &["event"]),
+    ("link", &["event"]),
     ("hub", &["event"]),
     ("edge", &["event", "hub"]),
     ("apps", &["event", "hub"]),
-    ("headwater", &["event", "eventlog", "hub", "edge", "apps"]),
+    ("headwater", &["event", "eventlog", "link", "hub", "edge", "apps"]),
 ];
 
 #[test]

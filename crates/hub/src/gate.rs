@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use headwater_event::{
-    Batch, Bus, BusError, Filter, GroupName, GroupOptions, Health, Later, Member, Position, ProducerId, Receipts, Seq,
-    StickyPage, Tail, Topic,
+    Abilities, Batch, Bus, BusError, Filter, GroupName, GroupOptions, Health, Later, Member, Position, ProducerId,
+    Receipts, Seq, StickyPage, Tail, Topic,
 };
 
 use crate::admission::{Pass, Permit, UsePass};
@@ -45,6 +45,10 @@ impl Gate {
 
     pub(crate) fn oldest(&self) -> Position {
         self.bus.oldest()
+    }
+
+    pub(crate) fn abilities(&self) -> Abilities {
+        self.bus.abilities()
     }
 
     pub(crate) fn health(&self) -> Health {

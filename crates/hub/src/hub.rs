@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use headwater_event::{Bus, Clock, Filter, Health, Position, Principal, Refusal, StickyPage, Time, Topic};
+use headwater_event::{Abilities, Bus, Clock, Filter, Health, Position, Principal, Refusal, StickyPage, Time, Topic};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -302,6 +302,12 @@ impl Hub {
     #[must_use]
     pub fn oldest(&self) -> Position {
         self.core.gate.oldest()
+    }
+
+    /// What the engine can do.
+    #[must_use]
+    pub fn abilities(&self) -> Abilities {
+        self.core.gate.abilities()
     }
 
     /// Whether the engine works.

@@ -68,6 +68,8 @@ pub(super) struct About {
     pub(super) mark: Option<Text>,
     /// It has a subscription that leaves its own publications out, so all of them are marked.
     pub(super) is_marking: bool,
+    /// It asked to be told what events are to the hub: their names, when they came, the attempt.
+    pub(super) is_told: bool,
     /// Its parts in shared subscriptions, by filter as it was written.
     pub(super) shares: Vec<(Text, Share)>,
 }

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::connection::{About, Connection, Phase};
 use super::front::{Front, Origin};
+use super::headers;
 use super::keep;
 use super::packet::{
     AckKind, ConnAck, ConnAckProperties, Connect, ConnectProperties, Decoder, Fault, Packet, Reason, Version,
@@ -66,9 +67,16 @@ pub(super) async fn greet(mut wire: Wire, front: Front, origin: Origin, stopping
         Ok(Err(None)) | Err(_) => return None,
     };
     let version = connect.version;
-    let ConnectProperties { receive_maximum, maximum_packet_size, session_expiry, request_problem_information, .. } =
-        connect.properties;
+    let ConnectProperties {
+        receive_maximum,
+        maximum_packet_size,
+        session_expiry,
+        request_problem_information,
+        user_properties,
+        ..
+    } = connect.properties.clone();
     let wants_reasons = request_problem_information;
+    let is_told = version == Version::V5 && headers::asks_to_be_told(&user_properties);
     // 0 sets no limit: the client can't.
     let packet_len_max = maximum_packet_size.unwrap_or(0);
     let welcome = match judge(*connect, &front, &origin).await {
@@ -96,7 +104,12 @@ pub(super) async fn greet(mut wire: Wire, front: Front, origin: Origin, stopping
     };
     let present = front.hub.presence().enter(arrival, &outlet);
     decoder.set(version, front.settings.packet_len_max);
-    let answer = connack(&front, &session, version, is_present, assigned.as_ref(), keep_alive_s, is_keep_alive_ours);
+    let mut answer = connack(&front, &session, is_present, assigned.as_ref(), keep_alive_s, is_keep_alive_ours);
+    if is_told {
+        let means = headers::meaning_of(front.hub.abilities().durability);
+        answer.properties.explanation.user_properties.push((headers::DURABILITY.into(), means.into()));
+    }
+    let answer = spelled(&answer, version);
     if !takes(packet_len_max, answer.len()) {
         // What it has to be told is more than it takes ([MQTT-3.1.2-24]).
         refuse(&wire, version, Reason::PACKET_TOO_LARGE, None, packet_len_max).await;
@@ -111,6 +124,7 @@ pub(super) async fn greet(mut wire: Wire, front: Front, origin: Origin, stopping
         aliases: Vec::new(),
         mark: None,
         is_marking: false,
+        is_told,
         shares: Vec::new(),
         session,
     };
@@ -263,12 +277,11 @@ fn refused(refusal: &Refusal) -> No {
 fn connack(
     front: &Front,
     session: &Session,
-    version: Version,
     is_present: bool,
     assigned: Option<&Text>,
     keep_alive_s: u16,
     is_keep_alive_ours: bool,
-) -> Vec<u8> {
+) -> ConnAck {
     let settings = &front.settings;
     let properties = ConnAckProperties {
         session_expiry: Some(session.expiry_s),
@@ -279,7 +292,10 @@ fn connack(
         server_keep_alive: is_keep_alive_ours.then_some(keep_alive_s),
         ..ConnAckProperties::default()
     };
-    let answer = ConnAck { session_present: is_present, reason: Reason::SUCCESS, properties };
+    ConnAck { session_present: is_present, reason: Reason::SUCCESS, properties }
+}
+
+fn spelled(answer: &ConnAck, version: Version) -> Vec<u8> {
     let mut out = Vec::new();
     let encoded = answer.encode(version, &mut out);
     debug_assert!(encoded.is_ok(), "a few numbers and a name fit into a packet");

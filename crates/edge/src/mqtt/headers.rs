@@ -5,7 +5,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD as BASE64;
-use headwater_event::{Event, Headers, Text};
+use headwater_event::{Durability, Event, Headers, Text};
 
 use super::packet::{PayloadFormat, PublishProperties, Qos, Reason};
 
@@ -27,6 +27,33 @@ const USER: &str = "mqtt-user-";
 const OURS: &str = "mqtt-";
 /// The user property by which a publisher names its event: a resent one with the same id adds nothing.
 pub(super) const EVENT_ID: &str = "event-id";
+
+/// The user property of CONNECT by which another Headwater, or whoever else wants to know, asks to be told what events are to
+/// this hub.
+const TELL: &str = "headwater-tell";
+/// The user property that stands first in what it is told: attempt, time in microseconds since 1970, and id, parted by spaces.
+pub(super) const TOLD: &str = "headwater-told";
+/// The user property of CONNACK by which it is told what an acknowledgement means here.
+pub(super) const DURABILITY: &str = "headwater-durability";
+
+/// Whether a client asks to be told what events are to the hub.
+pub(super) fn asks_to_be_told(properties: &[(Text, Text)]) -> bool {
+    properties.iter().any(|(name, value)| name.as_str() == TELL && value.as_str() == "event")
+}
+
+/// What an event is to the hub.
+pub(super) fn told(attempt: u32, event: &Event) -> String {
+    format!("{attempt} {} {}", event.at.as_micros(), event.id)
+}
+
+/// What an acknowledgement means, in one word.
+pub(super) const fn meaning_of(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Written => "written",
+        Durability::Quorum => "quorum",
+        Durability::Synced => "synced",
+    }
+}
 
 /// What an event's headers mean to MQTT.
 #[derive(Debug, PartialEq, Eq)]

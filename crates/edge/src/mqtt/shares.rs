@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_event::{Delivery, Filter, GroupName, GroupOptions, Member, Seq, Settlement, Tag};
-use headwater_hub::{Encode, Hub, Outlet};
+use headwater_hub::{Hub, Outlet};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -118,7 +118,6 @@ impl Share {
         let part = Part {
             member,
             outlet: Arc::downgrade(outlet),
-            filter: filter.clone(),
             spelling,
             room: Arc::clone(&room),
             waiting: std::collections::VecDeque::new(),
@@ -177,7 +176,6 @@ impl Drop for Share {
 struct Part {
     member: Box<dyn Member>,
     outlet: std::sync::Weak<Outlet>,
-    filter: Filter,
     spelling: Spelling,
     /// Rung when the client has room for more.
     room: Arc<Notify>,
@@ -244,7 +242,7 @@ impl Part {
         while let Some(delivery) = self.waiting.front() {
             let (seq, tag) = (delivery.recorded.position.seq, delivery.tag());
             let mut packet = Vec::new();
-            self.spelling.event(&self.filter, &delivery.recorded, &mut packet);
+            self.spelling.attempt(&delivery.recorded, delivery.attempt, &mut packet);
             let qos = self.spelling.qos_of(&delivery.recorded.event);
             let is_settled = packet.is_empty() || qos == Qos::AtMostOnce;
             let is_sent = match is_settled {

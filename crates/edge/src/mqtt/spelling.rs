@@ -7,7 +7,7 @@ use std::sync::Arc;
 use headwater_event::{Clock, Event, Filter, Position, Recorded, Text};
 use headwater_hub::{Encode, number_of};
 
-use super::headers::{Meaning, has_expiry, is_from, meanings, qos_of};
+use super::headers::{self, Meaning, has_expiry, is_from, meanings, qos_of};
 use super::packet::{Qos, SubscribeOptions, Version, varint};
 use super::session::least;
 use crate::ws::frame::{Opcode, write_frame_with};
@@ -25,6 +25,8 @@ pub(super) struct Kind {
     pub(super) packet_len_max: u32,
     /// Each packet stands in a WebSocket frame of its own.
     pub(super) is_framed: bool,
+    /// Each packet begins with what the event is to the hub.
+    pub(super) is_told: bool,
 }
 
 /// The spelling of one kind of subscription.
@@ -40,14 +42,18 @@ pub(super) struct Telling {
     pub(super) qos: u8,
     pub(super) is_again: bool,
     pub(super) is_retained: bool,
+    /// Which attempt it is; 0 where nobody counts.
+    pub(super) attempt: u32,
 }
 
 impl Spelling {
     pub(super) fn new(kind: Kind, clock: Clock) -> Self {
-        let Kind { version, options, id, not_from, packet_len_max, is_framed } = &kind;
+        let Kind { version, options, id, not_from, packet_len_max, is_framed, is_told } = &kind;
         let from = not_from.as_deref().unwrap_or_default();
-        let variant =
-            format!("{version:?} {:02x} {id} {packet_len_max} {is_framed} {from}", options.byte(Version::V5) & 0x0F);
+        let variant = format!(
+            "{version:?} {:02x} {id} {packet_len_max} {is_framed} {is_told} {from}",
+            options.byte(Version::V5) & 0x0F
+        );
         Self { kind, variant: variant.into(), clock }
     }
 
@@ -66,6 +72,17 @@ impl Spelling {
         let mut packet = Vec::new();
         self.tell(&recorded, Telling { is_retained: true, ..Telling::default() }, &mut packet);
         packet
+    }
+
+    /// The packet for one attempt to deliver an event.
+    pub(super) fn attempt(&self, recorded: &Recorded, attempt: u32, out: &mut Vec<u8>) {
+        let telling = Telling {
+            qos: self.qos_of(&recorded.event).bits(),
+            is_again: false,
+            is_retained: recorded.sticky && self.kind.options.retain_as_published,
+            attempt,
+        };
+        self.tell(recorded, telling, out);
     }
 
     fn tell(&self, recorded: &Recorded, telling: Telling, out: &mut Vec<u8>) {
@@ -89,6 +106,13 @@ impl Spelling {
         }
         let mut properties = Vec::new();
         if self.kind.version == Version::V5 {
+            if self.kind.is_told {
+                let attempt = telling.attempt.max(1 + u32::from(telling.is_again));
+                let told = headers::told(attempt, event);
+                write_text(0x26, headers::TOLD.as_bytes(), &mut properties);
+                properties.extend_from_slice(&u16::try_from(told.len()).unwrap_or(u16::MAX).to_be_bytes());
+                properties.extend_from_slice(told.as_bytes());
+            }
             if !self.write_properties(event, telling.is_again, &mut properties) {
                 return false;
             }
@@ -206,12 +230,7 @@ impl Encode for Spelling {
     }
 
     fn event(&self, _: &Filter, recorded: &Recorded, out: &mut Vec<u8>) {
-        let telling = Telling {
-            qos: self.qos_of(&recorded.event).bits(),
-            is_again: false,
-            is_retained: recorded.sticky && self.kind.options.retain_as_published,
-        };
-        self.tell(recorded, telling, out);
+        self.attempt(recorded, 1, out);
     }
 
     fn again(&self, _: &Filter, recorded: &Recorded, out: &mut Vec<u8>) {
@@ -219,6 +238,7 @@ impl Encode for Spelling {
             qos: self.qos_of(&recorded.event).bits(),
             is_again: true,
             is_retained: recorded.sticky && self.kind.options.retain_as_published,
+            attempt: 0,
         };
         self.tell(recorded, telling, out);
     }
@@ -228,7 +248,7 @@ impl Encode for Spelling {
     }
 
     fn state(&self, _: &Filter, recorded: &Recorded, out: &mut Vec<u8>) {
-        let telling = Telling { qos: self.qos_of(&recorded.event).bits(), is_again: false, is_retained: true };
+        let telling = Telling { qos: self.qos_of(&recorded.event).bits(), is_retained: true, ..Telling::default() };
         self.tell(recorded, telling, out);
     }
 

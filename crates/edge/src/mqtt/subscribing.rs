@@ -186,6 +186,7 @@ impl Connection {
             not_from: options.no_local.then(|| self.mark().clone()),
             packet_len_max: self.about.packet_len_max,
             is_framed: self.wire.is_framed(),
+            is_told: self.about.is_told,
         }
     }
 

@@ -79,7 +79,13 @@ impl Shared {
 
 impl Bus for Memory {
     fn abilities(&self) -> Abilities {
-        Abilities { durability: Durability::Synced, replay: Replay::Full, delayed_retry: true }
+        Abilities {
+            durability: Durability::Synced,
+            replay: Replay::Full,
+            delayed_retry: true,
+            numbers: true,
+            remembers: true,
+        }
     }
 
     fn head(&self) -> Position {

@@ -18,7 +18,7 @@ duties! {
     an_id_twice_in_one_batch_is_stored_once,
     new_events_beside_duplicates_stand_one_after_the_other,
     #[needs(Replay)] a_duplicate_of_an_append_under_way_is_durable_when_it_is_acknowledged,
-    an_id_is_known_after_a_crash,
+    #[needs(Memory)] an_id_is_known_after_a_crash,
     an_event_that_is_too_large_fails_its_batch_whole,
 }
 

@@ -1,7 +1,8 @@
 //! Dead letters: how an event becomes one, what is kept of it, and how it's taken out.
 
 use super::given::{
-    append, append_many, dead, event, group, join, next_tags, options, retry, settle, settle_done, soon, tag,
+    append, append_many, dead, event, group, join, next_payloads, next_tags, options, payload, retry, settle,
+    settle_done, soon, tag,
 };
 use super::{Harness, duties};
 use crate::bus::Bus;
@@ -119,7 +120,10 @@ async fn dead_letters_survive_a_crash(mut harness: Box<dyn Harness>) {
     drop(bus);
     harness.crash().await;
     let bus = harness.bus();
-    assert_eq!(letters(&*bus, 0, 10).await, before);
+    // Where they stand may be another number; what they are is the same.
+    let what = |letter: &DeadLetter| (letter.recorded.event.clone(), letter.attempts, letter.why.clone(), letter.at);
+    let after = letters(&*bus, 0, 10).await;
+    assert_eq!(after.iter().map(what).collect::<Vec<_>>(), before.iter().map(what).collect::<Vec<_>>());
 }
 
 async fn a_revived_letter_is_tried_anew_from_the_first_attempt(harness: Box<dyn Harness>) {
@@ -153,10 +157,14 @@ async fn reviving_survives_a_crash(mut harness: Box<dyn Harness>) {
     drop(bus);
     harness.crash().await;
     let bus = harness.bus();
-    assert_eq!(seqs(&letters(&*bus, 0, 10).await), [1, 3, 5]);
+    let left: Vec<_> = letters(&*bus, 0, 10).await.iter().map(|letter| payload(&letter.recorded)).collect();
+    assert_eq!(left, ["0", "2", "4"]);
     let mut member = join(&*bus, options(&*harness)).await;
-    append_many(&*bus, "g/x", 1).await;
-    assert_eq!(next_tags(&mut *member, 2).await, [(2, 1), (6, 1)]);
+    append(&*bus, vec![event("g/x", "new")]).await;
+    let mut came = next_payloads(&mut *member, 2).await;
+    came.sort_unstable();
+    assert_eq!(came.iter().map(|(payload, _)| &payload[..]).collect::<Vec<_>>(), ["1", "new"]);
+    assert!(came.iter().all(|(_, attempt)| *attempt <= 2), "a crash counts as one attempt at the most");
 }
 
 async fn a_revived_letter_can_die_again(harness: Box<dyn Harness>) {
@@ -172,9 +180,9 @@ async fn a_revived_letter_can_die_again(harness: Box<dyn Harness>) {
 
 async fn dead_letters_belong_to_their_group(harness: Box<dyn Harness>) {
     let bus = harness.bus();
-    let _member = all_dead(&*bus, &*harness, 2).await;
     let other = group("other");
     let mut beside = soon(bus.join(&other, options(&*harness))).await.expect("joined");
+    let _member = all_dead(&*bus, &*harness, 2).await;
     assert_eq!(soon(bus.dead_letters(&other, 0, 10)).await, Ok(vec![]));
     assert_eq!(soon(bus.revive(&other, vec![1], true)).await, Ok(0));
     assert_eq!(next_tags(&mut *beside, 2).await, [(1, 1), (2, 1)]);

@@ -17,9 +17,9 @@ duties! {
 
 async fn failed_storage_acknowledges_nothing_and_reads_go_on(mut harness: Box<dyn Harness>) -> Verdict {
     let bus = harness.bus();
+    let mut member = join(&*bus, options(&*harness)).await;
     append(&*bus, vec![sticky("s", "state")]).await;
     append_many(&*bus, "g/x", 3).await;
-    let mut member = join(&*bus, options(&*harness)).await;
     let tags = next_tags(&mut *member, 3).await;
     let head = bus.head();
     if !harness.fail_storage().await {

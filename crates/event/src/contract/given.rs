@@ -162,6 +162,16 @@ pub(super) async fn next_tags(member: &mut dyn Member, count: usize) -> Vec<(Seq
     tags
 }
 
+/// So many deliveries, in however many parts they come: payload and attempt. For what has another place after a crash.
+pub(super) async fn next_payloads(member: &mut dyn Member, count: usize) -> Vec<(String, u32)> {
+    let mut payloads = Vec::new();
+    while payloads.len() < count {
+        let deliveries = next(member, count - payloads.len()).await;
+        payloads.extend(deliveries.iter().map(|delivery| (payload(&delivery.recorded), delivery.attempt)));
+    }
+    payloads
+}
+
 pub(super) fn pairs(deliveries: &[Delivery]) -> Vec<(Seq, u32)> {
     deliveries.iter().map(|delivery| (delivery.recorded.position.seq, delivery.attempt)).collect()
 }

@@ -15,7 +15,13 @@ use crate::topic::{Filter, Topic};
 #[derive(Clone, Copy)]
 struct Nothing(Abilities);
 
-const ALL: Abilities = Abilities { durability: Durability::Synced, replay: Replay::Full, delayed_retry: true };
+const ALL: Abilities = Abilities {
+    durability: Durability::Synced,
+    replay: Replay::Full,
+    delayed_retry: true,
+    numbers: true,
+    remembers: true,
+};
 
 fn unable<'a, T: Send + 'a>() -> Later<'a, Result<T, BusError>> {
     Box::pin(async { Err(BusError::Unable("do anything")) })
@@ -125,11 +131,19 @@ async fn no_case_passes_on_an_engine_that_does_nothing() {
 
 #[tokio::test]
 async fn what_an_engine_declares_it_cannot_do_is_reported_and_never_passes() {
-    let declared = Abilities { replay: Replay::LatestOnly, delayed_retry: false, ..ALL };
+    let declared = Abilities {
+        durability: ALL.durability,
+        replay: Replay::LatestOnly,
+        delayed_retry: false,
+        numbers: false,
+        remembers: false,
+    };
     for case in cases().into_iter().filter(|case| case.needs != Needs::Nothing) {
         let outcome = run(case, &|| Box::pin(async move { Box::new(Nothing(declared)) as Box<dyn Harness> })).await;
         let wanted = match case.needs {
             Needs::Replay => "replay",
+            Needs::Numbers => "keep the numbers of producers",
+            Needs::Memory => "remember ids and groups over a restart",
             _ => "keep the wait before a retry",
         };
         assert_eq!(outcome, Outcome::Declared(wanted), "{}", case.name);

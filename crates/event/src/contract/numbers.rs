@@ -5,16 +5,16 @@ use super::{Harness, duties};
 use crate::bus::BusError;
 
 duties! {
-    a_producer_that_is_not_known_has_no_number,
-    numbers_go_up_by_one_and_a_hole_fails_the_batch_whole,
-    a_known_number_adds_nothing,
-    each_producer_counts_for_itself,
-    numbers_are_checked_in_the_order_of_the_calls,
-    the_last_number_waits_for_what_was_appended_before,
-    numbers_survive_a_crash,
-    a_number_that_is_used_up_is_known_and_the_next_one_follows,
-    using_up_follows_the_same_order,
-    a_used_up_number_survives_a_crash,
+    #[needs(Numbers)] a_producer_that_is_not_known_has_no_number,
+    #[needs(Numbers)] numbers_go_up_by_one_and_a_hole_fails_the_batch_whole,
+    #[needs(Numbers)] a_known_number_adds_nothing,
+    #[needs(Numbers)] each_producer_counts_for_itself,
+    #[needs(Numbers)] numbers_are_checked_in_the_order_of_the_calls,
+    #[needs(Numbers)] the_last_number_waits_for_what_was_appended_before,
+    #[needs(Numbers)] numbers_survive_a_crash,
+    #[needs(Numbers)] a_number_that_is_used_up_is_known_and_the_next_one_follows,
+    #[needs(Numbers)] using_up_follows_the_same_order,
+    #[needs(Numbers)] a_used_up_number_survives_a_crash,
 }
 
 async fn a_producer_that_is_not_known_has_no_number(harness: Box<dyn Harness>) {

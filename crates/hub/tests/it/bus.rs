@@ -76,7 +76,13 @@ impl Inner {
 
 impl Bus for VecBus {
     fn abilities(&self) -> Abilities {
-        Abilities { durability: Durability::Written, replay: Replay::Full, delayed_retry: false }
+        Abilities {
+            durability: Durability::Written,
+            replay: Replay::Full,
+            delayed_retry: false,
+            numbers: true,
+            remembers: true,
+        }
     }
 
     fn head(&self) -> Position {

@@ -118,7 +118,13 @@ impl Content {
 
 impl Bus for ScriptedBus {
     fn abilities(&self) -> Abilities {
-        Abilities { durability: Durability::Synced, replay: Replay::LatestOnly, delayed_retry: false }
+        Abilities {
+            durability: Durability::Synced,
+            replay: Replay::LatestOnly,
+            delayed_retry: false,
+            numbers: true,
+            remembers: true,
+        }
     }
 
     fn head(&self) -> Position {

@@ -1,0 +1,480 @@
+//! What a group's part in this process has from the broker and has not answered: who has it, which wait for another try.
+//!
+//! The broker knows two states of a delivery, out and acknowledged; leases, attempts, waits and dead letters are kept here.
+//! A crash of this process loses that book and nothing else: what was not acknowledged comes again.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+
+use headwater_event::{
+    Backoff, Delivery, EventId, Filter, GroupName, GroupOptions, GroupStat, Position, Recorded, Seq, Settlement, Tag,
+    Time,
+};
+use uuid::Uuid;
+
+/// How many settled ids are remembered, so that what the broker brings again over a new connection is answered and not
+/// tried again: as many as can be in flight.
+const DONE_MAX: usize = 65_536;
+
+/// Why an event died that nobody answered for.
+const NOBODY: &str = "the last attempt was neither settled nor renewed within its lease";
+
+/// What the broker calls a delivery.
+pub(crate) type Handle = u64;
+
+/// Whose delivery.
+pub(crate) type MemberId = u64;
+
+/// What has to be done outside.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// The broker may forget these.
+    Acknowledge(Vec<Handle>),
+    /// This event must be kept as a dead letter; then [`Desk::buried`].
+    Bury(Box<Burial>),
+}
+
+/// An event that has died.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Burial {
+    pub recorded: Recorded,
+    pub attempts: u32,
+    pub why: String,
+    pub at: Time,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Fresh,
+    Out { member: MemberId, until: Time },
+    Waiting { due: Time, turn: u64 },
+    Buried,
+}
+
+struct Entry {
+    recorded: Recorded,
+    /// How many attempts were begun.
+    attempts: u32,
+    state: State,
+    handles: Vec<Handle>,
+    /// Another name that the broker brings it by.
+    alias: Option<EventId>,
+}
+
+/// The book of one group.
+pub(crate) struct Desk {
+    options: GroupOptions,
+    entries: BTreeMap<Seq, Entry>,
+    by_id: HashMap<EventId, Seq>,
+    fresh: BTreeSet<Seq>,
+    waiting: BTreeMap<(Time, u64), Seq>,
+    leases: BTreeSet<(Time, Seq)>,
+    done: HashSet<EventId>,
+    done_in_order: VecDeque<EventId>,
+    members: BTreeSet<MemberId>,
+    next_member: MemberId,
+    turn: u64,
+    highest: Seq,
+    is_closed: bool,
+}
+
+impl Desk {
+    pub(crate) fn new(options: GroupOptions) -> Self {
+        Self {
+            options,
+            entries: BTreeMap::new(),
+            by_id: HashMap::new(),
+            fresh: BTreeSet::new(),
+            waiting: BTreeMap::new(),
+            leases: BTreeSet::new(),
+            done: HashSet::new(),
+            done_in_order: VecDeque::new(),
+            members: BTreeSet::new(),
+            next_member: 0,
+            turn: 0,
+            highest: 0,
+            is_closed: false,
+        }
+    }
+
+    pub(crate) fn filters(&self) -> &[Filter] {
+        &self.options.filters
+    }
+
+    pub(crate) const fn in_flight_max(&self) -> usize {
+        self.options.in_flight_max
+    }
+
+    pub(crate) const fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    pub(crate) fn has_members(&self) -> bool {
+        !self.members.is_empty()
+    }
+
+    /// A member more; its options replace all but what the group wants.
+    pub(crate) fn join(&mut self, options: GroupOptions) -> MemberId {
+        let filters = std::mem::take(&mut self.options.filters);
+        self.options = GroupOptions { filters, start: self.options.start, ..options };
+        self.next_member += 1;
+        self.members.insert(self.next_member);
+        self.next_member
+    }
+
+    /// A member less: what it had comes again at once.
+    pub(crate) fn leave(&mut self, member: MemberId, now: Time, effects: &mut Vec<Effect>) {
+        self.members.remove(&member);
+        let had = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| matches!(entry.state, State::Out { member: of, .. } if of == member));
+        let had: Vec<_> = had.map(|(seq, _)| *seq).collect();
+        for seq in had {
+            self.give_back(seq, now, effects);
+        }
+    }
+
+    /// Whether the broker has brought this before; then it's answered or noted, and is nothing new.
+    pub(crate) fn knows(&mut self, id: &EventId, handle: Handle, effects: &mut Vec<Effect>) -> bool {
+        if let Some(entry) = self.by_id.get(id).and_then(|seq| self.entries.get_mut(seq)) {
+            entry.handles.push(handle);
+            return true;
+        }
+        if self.done.contains(id) {
+            effects.push(Effect::Acknowledge(vec![handle]));
+            return true;
+        }
+        false
+    }
+
+    /// Whether an event stands in this place.
+    pub(crate) fn is_taken(&self, seq: Seq) -> bool {
+        self.entries.contains_key(&seq)
+    }
+
+    /// Something new, which was tried so often before by others; nothing stands in its place.
+    pub(crate) fn arrive(&mut self, recorded: Recorded, tried: u32, handle: Handle, alias: Option<EventId>) {
+        let seq = recorded.position.seq;
+        debug_assert!(!self.is_taken(seq), "two events never stand in one place");
+        self.highest = self.highest.max(seq);
+        self.by_id.insert(recorded.event.id.clone(), seq);
+        self.fresh.insert(seq);
+        self.entries
+            .insert(seq, Entry { recorded, attempts: tried, state: State::Fresh, handles: vec![handle], alias });
+    }
+
+    /// The connection is gone: the broker will call what is out by new names.
+    pub(crate) fn forget_handles(&mut self) {
+        self.entries.values_mut().for_each(|entry| entry.handles.clear());
+    }
+
+    /// Up to `max` deliveries: what is due again first, then new ones.
+    pub(crate) fn next(&mut self, member: MemberId, max: usize, now: Time, effects: &mut Vec<Effect>) -> Vec<Delivery> {
+        self.tick(now, effects);
+        let room = self.options.in_flight_max.saturating_sub(self.leases.len()).min(max);
+        let mut deliveries = Vec::new();
+        while deliveries.len() < room {
+            let due = self.waiting.first_key_value().filter(|((due, _), _)| *due <= now).map(|(key, seq)| (*key, *seq));
+            let seq = match due {
+                Some((key, seq)) => {
+                    self.waiting.remove(&key);
+                    seq
+                }
+                None => match self.fresh.pop_first() {
+                    Some(seq) => seq,
+                    None => break,
+                },
+            };
+            let until = now.plus(self.options.lease);
+            let Some(entry) = self.entries.get_mut(&seq) else { continue };
+            entry.attempts = entry.attempts.saturating_add(1);
+            entry.state = State::Out { member, until };
+            self.leases.insert((until, seq));
+            deliveries.push(Delivery { recorded: entry.recorded.clone(), attempt: entry.attempts });
+        }
+        deliveries
+    }
+
+    /// Says what became of deliveries; gives how many counted.
+    pub(crate) fn settle(
+        &mut self,
+        member: MemberId,
+        settlements: Vec<(Tag, Settlement)>,
+        now: Time,
+        effects: &mut Vec<Effect>,
+    ) -> usize {
+        self.tick(now, effects);
+        let mut counted = 0;
+        for (tag, settlement) in settlements {
+            let Some(entry) = self.entries.get_mut(&tag.seq) else { continue };
+            let State::Out { member: of, until } = entry.state else { continue };
+            if of != member || entry.attempts != tag.attempt {
+                continue;
+            }
+            counted += 1;
+            self.leases.remove(&(until, tag.seq));
+            match settlement {
+                Settlement::Done => self.finish(tag.seq, effects),
+                Settlement::Dead { why } => self.bury(tag.seq, why, now, effects),
+                Settlement::Retry { why, .. } if self.is_last(tag.attempt) => self.bury(tag.seq, why, now, effects),
+                Settlement::Retry { after, .. } => {
+                    let wait = after.unwrap_or_else(|| wait(self.options.backoff, tag.attempt));
+                    self.wait(tag.seq, now.plus(wait));
+                }
+            }
+        }
+        counted
+    }
+
+    /// Begins leases anew.
+    pub(crate) fn renew(&mut self, member: MemberId, tags: &[Tag], now: Time, effects: &mut Vec<Effect>) {
+        self.tick(now, effects);
+        let renewed = now.plus(self.options.lease);
+        for tag in tags {
+            let Some(entry) = self.entries.get_mut(&tag.seq) else { continue };
+            if let State::Out { member: of, until } = &mut entry.state
+                && *of == member
+                && entry.attempts == tag.attempt
+            {
+                self.leases.remove(&(*until, tag.seq));
+                *until = renewed;
+                self.leases.insert((renewed, tag.seq));
+            }
+        }
+    }
+
+    /// Ends the leases whose time is over.
+    pub(crate) fn tick(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        while let Some((until, seq)) = self.leases.first().copied().filter(|(until, _)| *until <= now) {
+            self.leases.remove(&(until, seq));
+            self.give_back(seq, now, effects);
+        }
+    }
+
+    /// When something happens by itself next.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        let due = self.waiting.first_key_value().map(|((due, _), _)| *due);
+        let ended = self.leases.first().map(|(until, _)| *until);
+        due.into_iter().chain(ended).min()
+    }
+
+    /// The dead letter is kept: the broker may forget the event.
+    pub(crate) fn buried(&mut self, seq: Seq, effects: &mut Vec<Effect>) {
+        if self.entries.get(&seq).is_some_and(|entry| entry.state == State::Buried) {
+            self.finish(seq, effects);
+        }
+    }
+
+    /// The dead letter could not be kept: the event is tried again.
+    pub(crate) fn not_buried(&mut self, seq: Seq, now: Time) {
+        if let Some(entry) = self.entries.get_mut(&seq).filter(|entry| entry.state == State::Buried) {
+            entry.attempts = entry.attempts.saturating_sub(1);
+            let due = now.plus(self.options.backoff.cap);
+            self.wait(seq, due);
+        }
+    }
+
+    /// Something that was settled is to be tried again.
+    pub(crate) fn forget_done(&mut self, id: &EventId) {
+        self.done.remove(id);
+    }
+
+    pub(crate) fn stat(&self, name: &GroupName, epoch: u32, dead: usize) -> GroupStat {
+        let open = self.entries.iter().find(|(_, entry)| entry.state != State::Buried).map(|(seq, _)| *seq);
+        let settled = open.map_or(self.highest, |seq| seq - 1);
+        GroupStat {
+            name: name.clone(),
+            filters: self.options.filters.clone(),
+            settled: Position::new(epoch, settled),
+            in_flight: self.leases.len(),
+            waiting_retry: self.waiting.len(),
+            dead,
+            dead_forgotten: 0,
+            members: self.members.len(),
+        }
+    }
+
+    const fn is_last(&self, attempt: u32) -> bool {
+        self.options.attempts_max > 0 && attempt >= self.options.attempts_max
+    }
+
+    fn give_back(&mut self, seq: Seq, now: Time, effects: &mut Vec<Effect>) {
+        let Some(entry) = self.entries.get(&seq) else { return };
+        if let State::Out { until, .. } = entry.state {
+            self.leases.remove(&(until, seq));
+        }
+        if self.is_last(entry.attempts) {
+            self.bury(seq, NOBODY.into(), now, effects);
+        } else {
+            self.wait(seq, now);
+        }
+    }
+
+    fn wait(&mut self, seq: Seq, due: Time) {
+        self.turn += 1;
+        let turn = self.turn;
+        if let Some(entry) = self.entries.get_mut(&seq) {
+            entry.state = State::Waiting { due, turn };
+            self.waiting.insert((due, turn), seq);
+        }
+    }
+
+    fn bury(&mut self, seq: Seq, why: String, now: Time, effects: &mut Vec<Effect>) {
+        let Some(entry) = self.entries.get_mut(&seq) else { return };
+        entry.state = State::Buried;
+        let (recorded, attempts) = (entry.recorded.clone(), entry.attempts);
+        effects.push(Effect::Bury(Box::new(Burial { recorded, attempts, why, at: now })));
+    }
+
+    fn finish(&mut self, seq: Seq, effects: &mut Vec<Effect>) {
+        let Some(entry) = self.entries.remove(&seq) else { return };
+        let id = entry.recorded.event.id;
+        self.by_id.remove(&id);
+        for id in std::iter::once(id).chain(entry.alias) {
+            if self.done.insert(id.clone()) {
+                self.done_in_order.push_back(id);
+            }
+        }
+        while self.done_in_order.len() > DONE_MAX {
+            if let Some(oldest) = self.done_in_order.pop_front() {
+                self.done.remove(&oldest);
+            }
+        }
+        if !entry.handles.is_empty() {
+            effects.push(Effect::Acknowledge(entry.handles));
+        }
+    }
+}
+
+/// The wait before the next attempt, with a random half taken off.
+fn wait(backoff: Backoff, attempt: u32) -> std::time::Duration {
+    let doubled = backoff.base.saturating_mul(1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX));
+    let whole = doubled.min(backoff.cap);
+    let [a, b, c, d, ..] = *Uuid::new_v4().as_bytes();
+    let share = f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX);
+    whole.mul_f64(1.0 - share / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use headwater_event::{Event, Headers};
+
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(10);
+
+    fn desk() -> (Desk, MemberId) {
+        let mut options = GroupOptions::new(vec!["g/#".parse().unwrap()]);
+        options.attempts_max = 2;
+        options.lease = LEASE;
+        options.in_flight_max = 3;
+        let mut desk = Desk::new(options.clone());
+        let member = desk.join(options);
+        (desk, member)
+    }
+
+    fn recorded(seq: Seq) -> Recorded {
+        let event = Event {
+            id: format!("id-{seq}").parse().unwrap(),
+            topic: "g/x".parse().unwrap(),
+            headers: Headers::none(),
+            payload: Bytes::new(),
+            at: Time(1),
+        };
+        Recorded { position: Position::new(1, seq), event, sticky: false }
+    }
+
+    fn arrive(desk: &mut Desk, seqs: std::ops::RangeInclusive<Seq>) {
+        for seq in seqs {
+            desk.arrive(recorded(seq), 0, seq, None);
+        }
+    }
+
+    fn tags(deliveries: &[Delivery]) -> Vec<(Seq, u32)> {
+        deliveries.iter().map(|delivery| (delivery.recorded.position.seq, delivery.attempt)).collect()
+    }
+
+    #[test]
+    fn what_comes_over_a_new_connection_is_not_new() {
+        let (mut desk, member) = desk();
+        arrive(&mut desk, 1..=2);
+        let mut effects = Vec::new();
+        let out = desk.next(member, 2, Time(1), &mut effects);
+        desk.forget_handles();
+        // Settled while the broker is away: answered when it brings it again.
+        assert_eq!(desk.settle(member, vec![(out[0].tag(), Settlement::Done)], Time(2), &mut effects), 1);
+        assert_eq!(effects, []);
+        assert!(desk.knows(&recorded(1).event.id, 71, &mut effects));
+        assert_eq!(effects, [Effect::Acknowledge(vec![71])]);
+        effects.clear();
+        // Still out: it goes on, and is answered by its new name.
+        assert!(desk.knows(&recorded(2).event.id, 72, &mut effects));
+        assert_eq!(desk.settle(member, vec![(out[1].tag(), Settlement::Done)], Time(2), &mut effects), 1);
+        assert_eq!(effects, [Effect::Acknowledge(vec![72])]);
+        assert!(!desk.knows(&recorded(3).event.id, 73, &mut effects));
+    }
+
+    #[test]
+    fn the_broker_forgets_an_event_only_when_its_dead_letter_is_kept() {
+        let (mut desk, member) = desk();
+        arrive(&mut desk, 1..=1);
+        let mut effects = Vec::new();
+        let out = desk.next(member, 1, Time(1), &mut effects);
+        let dead = vec![(out[0].tag(), Settlement::Dead { why: "no".into() })];
+        assert_eq!(desk.settle(member, dead, Time(2), &mut effects), 1);
+        assert!(matches!(&effects[..], [Effect::Bury(burial)] if burial.why == "no" && burial.attempts == 1));
+        effects.clear();
+        assert_eq!(desk.next(member, 1, Time(3), &mut effects), []);
+        desk.not_buried(1, Time(3));
+        let later = Time(3).plus(Duration::from_secs(60));
+        assert_eq!(tags(&desk.next(member, 1, later, &mut effects)), [(1, 1)]);
+        assert_eq!(
+            desk.settle(member, vec![(out[0].tag(), Settlement::Dead { why: "no".into() })], later, &mut effects),
+            1
+        );
+        effects.clear();
+        desk.buried(1, &mut effects);
+        assert_eq!(effects, [Effect::Acknowledge(vec![1])]);
+        desk.buried(1, &mut effects);
+        assert_eq!(effects.len(), 1, "once");
+    }
+
+    #[test]
+    fn waits_double_and_half_of_them_is_left_to_chance() {
+        let backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(5) };
+        for (attempt, whole) in [(1, 1), (2, 2), (3, 4), (4, 5), (90, 5)] {
+            let whole = Duration::from_secs(whole);
+            for _ in 0..20 {
+                let wait = wait(backoff, attempt);
+                assert!(wait <= whole && wait >= whole / 2, "{attempt}: {wait:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_are_out_than_may_be_and_those_that_wait_take_no_room() {
+        let (mut desk, member) = desk();
+        arrive(&mut desk, 1..=6);
+        let mut effects = Vec::new();
+        let out = desk.next(member, 9, Time(1), &mut effects);
+        assert_eq!(tags(&out), [(1, 1), (2, 1), (3, 1)]);
+        assert_eq!(desk.next(member, 9, Time(1), &mut effects), []);
+        let retry = Settlement::Retry { after: Some(LEASE), why: "busy".into() };
+        assert_eq!(desk.settle(member, vec![(out[0].tag(), retry)], Time(1), &mut effects), 1);
+        assert_eq!(tags(&desk.next(member, 9, Time(2), &mut effects)), [(4, 1)]);
+        assert_eq!(desk.deadline(), Some(Time(1).plus(LEASE)));
+        let name = GroupName::new("g").unwrap();
+        let stat = desk.stat(&name, 1, 0);
+        assert_eq!((stat.settled.seq, stat.in_flight, stat.waiting_retry, stat.members), (0, 3, 1, 1));
+        desk.leave(member, Time(3), &mut effects);
+        assert!(!desk.has_members());
+        assert_eq!(desk.stat(&name, 1, 0).in_flight, 0);
+    }
+}

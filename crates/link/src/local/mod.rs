@@ -1,0 +1,10 @@
+//! What an engine without a log of its own needs in memory to be a bus: places for events, the way from a broker's
+//! deliveries to a group's members, waits.
+
+pub(crate) mod book;
+pub(crate) mod desk;
+pub(crate) mod ledger;
+pub(crate) mod ring;
+pub(crate) mod states;
+pub(crate) mod tail;
+pub(crate) mod wait;

@@ -1,0 +1,8 @@
+//! The engines against what they are to stand in for: the contract of the bus, broken brokers, broken connections.
+#![allow(clippy::unwrap_used, reason = "what fails in a test is told by its place")]
+
+mod contract;
+mod faults;
+mod given;
+mod headwater;
+mod mosquitto;
