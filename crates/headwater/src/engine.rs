@@ -1,12 +1,16 @@
 //! What keeps the events: the embedded log, or a server of another kind that runs already.
 
+use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use headwater_event::Bus;
+use headwater_event::{Bus, Durability};
 use headwater_eventlog::disk::RealDisk;
 use headwater_eventlog::{EventLog, SlowDisk};
+use headwater_link::{LinkError, Options};
+use uuid::Uuid;
 
 use crate::config::{Config, EMBEDDED, without_password};
 use crate::exit;
@@ -17,6 +21,7 @@ pub struct Engine {
     pub bus: Arc<dyn Bus>,
     /// The log in the data folder, where that is the engine.
     pub embedded: Option<Arc<EventLog>>,
+    link: Option<headwater_link::Engine>,
 }
 
 impl Engine {
@@ -27,19 +32,59 @@ impl Engine {
     pub async fn open(config: &Config, sync_delay: Option<u64>) -> anyhow::Result<Self> {
         if config.engine == EMBEDDED {
             let log = Arc::new(open_log(config, sync_delay)?);
-            return Ok(Self { bus: log.clone(), embedded: Some(log) });
+            return Ok(Self { bus: log.clone(), embedded: Some(log), link: None });
         }
         let shown = without_password(&config.engine);
-        exit::usage(format!("the engine {shown} is not built into this program: leave it out, or say \"embedded\""))
+        let instance = instance(&config.log.folder)?;
+        let options = Options { clock: config.hub.clock.clone(), ..Options::new(instance) };
+        let link = headwater_link::open(&config.engine, options).await.map_err(|error| match error {
+            LinkError::Unreachable(_) => anyhow::Error::new(error),
+            other => exit::Usage(other.to_string()).into(),
+        })?;
+        let bus = link.bus();
+        tracing::info!("the engine is {shown}; what it acknowledges is {}", meant(bus.abilities().durability));
+        Ok(Self { bus, embedded: None, link: Some(link) })
     }
 
-    /// Closes the log in good order; a server needs no word.
+    /// Ends in good order: what is unfinished stays with the engine.
     ///
     /// # Errors
     /// When what is left can't be written.
     pub async fn close(self) -> anyhow::Result<()> {
+        if let Some(link) = self.link {
+            link.close().await;
+        }
         let Some(log) = self.embedded else { return Ok(()) };
         tokio::task::spawn_blocking(move || log.close()).await?.context("can't close the log")
+    }
+}
+
+/// Who this process is to an engine, the same after every restart: made once, and kept in the data folder.
+fn instance(folder: &Path) -> anyhow::Result<String> {
+    let path = folder.join("engine-id");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => return Ok(text.trim().to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("can't read {}", path.display())),
+    }
+    let id = Uuid::new_v4().to_string();
+    let write = || {
+        std::fs::create_dir_all(folder)?;
+        let temporary = folder.join("engine-id.new");
+        let mut file = std::fs::File::create(&temporary)?;
+        file.write_all(id.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, &path)
+    };
+    write().with_context(|| format!("can't write {}", path.display()))?;
+    Ok(id)
+}
+
+const fn meant(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Written => "written, and not on a disk for certain",
+        Durability::Quorum => "with a quorum of machines",
+        Durability::Synced => "on disk",
     }
 }
 

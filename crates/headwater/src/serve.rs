@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::access::{self, Reloading};
 use crate::cli::ServeArgs;
-use crate::config::{self, App, Config, Loaded, Sources};
+use crate::config::{self, App, Config, Loaded, Role, Sources};
 use crate::console::{self, Facts};
 use crate::engine::Engine;
 use crate::exit;
@@ -59,7 +59,8 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
 
     let mut listening = Listening::default();
     let tls = tls::open(config, &config.log.folder, &config.hub.clock)?;
-    let bound = Bound::bind(config, tls.as_ref().map(|(tls, ..)| tls), &mut listening)?;
+    let takes_clients = engine.embedded.is_some() && config.roles.contains(&Role::Edge);
+    let bound = Bound::bind(config, takes_clients, tls.as_ref().map(|(tls, ..)| tls), &mut listening)?;
     let stop = Stop::default();
     let reloading = Reloading::new(files, hub.clone());
     let edges = bound.serve(loaded, &hub, &engine, &reloading, &listening, &stop).await?;
@@ -96,10 +97,20 @@ struct Bound {
 
 impl Bound {
     /// Binds all that are on, and tells where; who comes now waits in the kernel for a moment.
-    fn bind(config: &Config, tls: Option<&Arc<Tls>>, listening: &mut Listening) -> anyhow::Result<Self> {
+    ///
+    /// MQTT and frames need a log of our own (their sessions and numbers are kept in it), and the role of an edge.
+    fn bind(
+        config: &Config,
+        takes_clients: bool,
+        tls: Option<&Arc<Tls>>,
+        listening: &mut Listening,
+    ) -> anyhow::Result<Self> {
         let mut counts = Vec::new();
         let mut bind = |spoken| -> anyhow::Result<Option<Listener>> {
             let mut all: Option<Listener> = None;
+            if spoken != Spoken::Http && !takes_clients {
+                return Ok(None);
+            }
             for (addr, is_encrypted) in config.addresses(spoken) {
                 let mut listener = Listener::bind(addr, config.accept)?;
                 if let Some(tls) = tls.filter(|_| is_encrypted) {
@@ -131,16 +142,18 @@ impl Bound {
     ) -> anyhow::Result<JoinSet<usize>> {
         let config = &loaded.config;
         let mut edges = JoinSet::new();
-        let mqtt_front = mqtt::Front::new(hub.clone(), config.mqtt_edge);
-        mqtt::start(&mqtt_front, &stop.listen()).await.context("can't take up the MQTT sessions")?;
-        let mut settings = http_settings(loaded, hub, engine, &mqtt_front, listening, self.counts, stop);
+        let mqtt_front = engine.embedded.is_some().then(|| mqtt::Front::new(hub.clone(), config.mqtt_edge));
+        if let Some(front) = &mqtt_front {
+            mqtt::start(front, &stop.listen()).await.context("can't take up the MQTT sessions")?;
+        }
+        let mut settings = http_settings(loaded, hub, engine, mqtt_front.as_ref(), listening, self.counts, stop);
         settings.extra_routes = settings.extra_routes.merge(access::routes(reloading.clone()));
         settings.hosts.is_checked = reloading.is_open_here() || !config.hosts.is_empty();
         if let Some(listener) = self.http {
             edges.spawn(http::serve(listener, hub.clone(), settings, stop.listen()));
         }
-        if let Some(listener) = self.mqtt {
-            edges.spawn(mqtt::serve(listener, mqtt_front, stop.listen()));
+        if let (Some(listener), Some(front)) = (self.mqtt, mqtt_front) {
+            edges.spawn(mqtt::serve(listener, front, stop.listen()));
         }
         if let Some(listener) = self.frames {
             edges.spawn(frames::serve(listener, hub.clone(), config.frames_edge.clone(), stop.listen()));
@@ -154,7 +167,7 @@ fn http_settings(
     loaded: &Loaded,
     hub: &Arc<Hub>,
     engine: &Engine,
-    mqtt: &mqtt::Front,
+    mqtt: Option<&mqtt::Front>,
     listening: &Listening,
     listeners: Vec<(&'static str, Arc<AcceptCounts>)>,
     stop: &Stop,
@@ -172,7 +185,7 @@ fn http_settings(
         open: loaded.open(),
         embedded: engine.embedded.clone(),
         logins,
-        mqtt: Some(mqtt.clone()),
+        mqtt: mqtt.cloned(),
         stopping: stop.listen(),
     };
     let mut routes = console::routes(hub.clone(), engine.bus.clone(), facts);
@@ -190,7 +203,7 @@ fn http_settings(
         limits: config.http_edge,
         origins: config.ws.origins.clone(),
         ws: config.ws.clone(),
-        mqtt: Some(mqtt.clone()),
+        mqtt: mqtt.cloned(),
         hosts: http::Hosts { is_checked: false, allowed: config.hosts.clone() },
         cookies: Some(cookies),
         listeners,

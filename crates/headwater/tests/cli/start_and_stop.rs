@@ -57,7 +57,7 @@ fn serve_is_the_default_command_and_off_switches_a_listener_off() {
 fn what_this_version_cannot_do_is_said_with_2() {
     let folder = tempfile::tempdir().unwrap();
     for (args, word) in [
-        (["--engine", "nats://127.0.0.1"], "engine"),
+        (["--engine", "kafka://127.0.0.1"], "engine"),
         (["--store", "mysql://x"], "store"),
         (["--roles", "edgy"], "\"edge\""),
     ] {
