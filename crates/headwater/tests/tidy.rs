@@ -48,14 +48,15 @@ fn none(what: &str, faults: Vec<String>) {
 }
 
 /// Who may know whom. An arrow that isn't here is a decision to be made, not a line to be added in passing.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("event", &[]),
     ("eventlog", &["event"]),
     ("link", &["event"]),
     ("hub", &["event"]),
     ("edge", &["event", "hub"]),
-    ("apps", &["event", "hub"]),
-    ("headwater", &["event", "eventlog", "link", "hub", "edge", "apps"]),
+    ("service", &["event"]),
+    ("apps", &["event", "hub", "service"]),
+    ("headwater", &["event", "eventlog", "link", "hub", "edge", "service", "apps"]),
 ];
 
 #[test]

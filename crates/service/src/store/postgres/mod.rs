@@ -1,0 +1,122 @@
+//! PostgreSQL: a schema a service, a connection a lane, a few that read.
+
+mod columns;
+mod pool;
+mod session;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Config, NoTls};
+
+pub(crate) use self::pool::Pool;
+pub(crate) use self::session::Session;
+use super::{Pulse, StoreError};
+
+/// How long a server may take to let somebody in.
+const CONNECT_WAIT: Duration = Duration::from_secs(5);
+
+/// The schema of one service.
+pub(crate) struct Postgres {
+    config: Arc<Config>,
+    name: Arc<str>,
+    pool: Arc<Pool>,
+    pulse: Arc<Pulse>,
+}
+
+impl Postgres {
+    /// Reaches the server, and makes the schema when there's none.
+    pub(super) async fn open(config: &str, name: &str, pulse: &Arc<Pulse>) -> Result<Self, StoreError> {
+        let mut config: Config =
+            config.parse().map_err(|error| StoreError::Url(format!("the store's URL can't be read: {error}")))?;
+        config.connect_timeout(CONNECT_WAIT).application_name(format!("headwater {name}"));
+        let client = connect(&config).await?;
+        let schema =
+            client.query("SELECT 1 FROM pg_namespace WHERE nspname = $1", &[&name]).await.map_err(read_error)?;
+        if schema.is_empty() {
+            // The name was checked: it needs no quotes that could be broken out of.
+            client.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS \"{name}\"")).await.map_err(read_error)?;
+        }
+        // What is prepared and written from here on means this schema alone.
+        let options = config.get_options().map_or_else(String::new, |options| format!("{options} "));
+        config.options(format!("{options}-c search_path={name}"));
+        let pool = Arc::new(Pool::new(config.clone())?);
+        Ok(Self { config: Arc::new(config), name: name.into(), pool, pulse: Arc::clone(pulse) })
+    }
+
+    pub(super) fn pool(&self) -> Arc<Pool> {
+        Arc::clone(&self.pool)
+    }
+
+    /// A connection of its own.
+    pub(super) async fn connect(&self) -> Result<Client, StoreError> {
+        connect(&self.config).await
+    }
+
+    /// What programs that change the tables of this schema wait for.
+    pub(super) fn lock_name(&self) -> String {
+        format!("headwater/{}", self.name)
+    }
+
+    /// A connection that writes; made with its first transaction, and anew when it was lost.
+    pub(super) fn session(&self) -> Session {
+        Session::new(Arc::clone(&self.config), Arc::clone(&self.name), Arc::clone(&self.pulse))
+    }
+}
+
+/// A connection, served by a task on the runtime of the caller.
+async fn connect(config: &Config) -> Result<Client, StoreError> {
+    let connecting = tokio::time::timeout(CONNECT_WAIT, config.connect(NoTls));
+    let connected = connecting.await.map_err(|_| StoreError::Unavailable("the server gives no answer".into()))?;
+    let (client, connection) = connected.map_err(read_error)?;
+    tokio::spawn(async move {
+        // Whoever uses the client hears of it.
+        if let Err(error) = connection.await {
+            tracing::debug!("a connection to PostgreSQL ended: {error}");
+        }
+    });
+    Ok(client)
+}
+
+/// What PostgreSQL said, sorted by what can be done about it.
+pub(super) fn read_error(error: tokio_postgres::Error) -> StoreError {
+    let Some(said) = error.as_db_error() else {
+        let text = match std::error::Error::source(&error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        };
+        // A parameter that doesn't fit its column is found before anything is sent.
+        return if is_mismatch(&error) { StoreError::Statement(text) } else { StoreError::Unavailable(text) };
+    };
+    let text = match said.detail() {
+        Some(detail) => format!("{} ({detail})", said.message()),
+        None => said.message().to_owned(),
+    };
+    let code = said.code();
+    let is_busy = [
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::LOCK_NOT_AVAILABLE,
+        SqlState::IN_FAILED_SQL_TRANSACTION,
+        SqlState::QUERY_CANCELED,
+        // A table that a migration of another process is changing right now.
+        SqlState::OBJECT_IN_USE,
+    ];
+    if is_busy.contains(code) {
+        return StoreError::Busy(text);
+    }
+    // The classes of appendix A: connection, resources (disk full, too many connections), intervention (shutdown), system.
+    match &code.code()[..2] {
+        "23" => StoreError::Constraint(text),
+        "08" | "53" | "57" | "58" | "XX" => StoreError::Unavailable(text),
+        _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => StoreError::Unavailable(text),
+        _ if code.code().starts_with("28") => StoreError::Unavailable(text),
+        _ => StoreError::Statement(text),
+    }
+}
+
+fn is_mismatch(error: &tokio_postgres::Error) -> bool {
+    let text = error.to_string();
+    text.starts_with("error serializing parameter") || text.starts_with("error deserializing column")
+}

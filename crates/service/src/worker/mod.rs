@@ -1,0 +1,376 @@
+//! Carries deliveries from the bus to the store, and what came of them back: settlements and outgoing events.
+//!
+//! One task owns it all. It fills lanes with batches; when one has committed, it settles its deliveries, hands what they
+//! published to the relay, and fills the lane again. A delivery is settled as done only after the commit that has its effect; an
+//! outgoing event is on the bus only after the commit that has its row. Whatever dies in between is made good by the inbox
+//! (it was handled) and by the outbox (it has to leave).
+
+mod lane;
+mod look;
+mod order;
+mod relay;
+mod settle;
+mod wait;
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use headwater_event::{Bus, BusError, Delivery, Health, Later, Member, Settlement, Tag, Time};
+use tokio::sync::watch;
+
+use self::lane::{Ended, Lane};
+use self::look::Look;
+use self::order::{Admitted, Order};
+use self::relay::Relay;
+use crate::batch::{Batch, Context, Fate, Item, PARKED_MAX, Work};
+use crate::store::{Store, StoreError};
+
+/// How many deliveries are fetched ahead for each lane, in batches: the next one waits while one is under way.
+const AHEAD: usize = 2;
+
+/// The wait before an unwilling bus or store is asked again.
+const AGAIN: headwater_event::Backoff =
+    headwater_event::Backoff { base: Duration::from_millis(20), cap: Duration::from_secs(2) };
+
+/// How long rows that are on the bus may stay in a store in which nothing else happens.
+const TIDY_AFTER: Duration = Duration::from_secs(1);
+
+/// How long the end may take.
+pub(crate) const STOP_WAIT: Duration = Duration::from_secs(30);
+
+/// What a worker and those who watch it share.
+#[derive(Default)]
+pub(crate) struct Shared {
+    trouble: Mutex<Option<String>>,
+}
+
+impl Shared {
+    pub(crate) fn health(&self) -> Health {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.clone().map_or(Health::Good, Health::Failing)
+    }
+
+    fn trouble(&self, what: String) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if trouble.as_ref() != Some(&what) {
+            tracing::warn!("{what}");
+            *trouble = Some(what);
+        }
+    }
+
+    fn good(&self) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Why a service's store could not be made ready.
+pub(crate) enum BeginError {
+    Store(StoreError),
+    Seed(String),
+}
+
+/// The first commit of a start: the store's key is drawn, and its tables are filled if they never were.
+pub(crate) async fn begin(store: &Store, context: &Arc<Context>) -> Result<(), BeginError> {
+    let lane = Lane::open(store, context, 1).map_err(BeginError::Store)?.pop();
+    let lane = lane.ok_or(BeginError::Store(StoreError::Closed))?;
+    let worker = *uuid::Uuid::new_v4().as_bytes();
+    let batch = Batch { is_first: true, worker, row_number: 1, ..Batch::default() };
+    let ended = lane.run(Arc::clone(context), batch).await.ok_or(BeginError::Store(StoreError::Closed))?;
+    match ended.1.map_err(BeginError::Store)?.fates.pop() {
+        Some(Fate::Dead(why)) => Err(BeginError::Seed(why)),
+        _ => Ok(()),
+    }
+}
+
+/// A place where batches are carried out, and what waits for it.
+struct Place {
+    lane: Lane,
+    pending: VecDeque<Item>,
+    is_busy: bool,
+    /// How many items share a commit here: fewer for a while after one that failed.
+    batch_max: usize,
+    failures: u32,
+    not_before: Option<Time>,
+    /// This lane's rows in the outbox.
+    worker: [u8; 16],
+    row_number: i64,
+}
+
+/// A service's worker.
+pub(crate) struct Worker {
+    context: Arc<Context>,
+    bus: Arc<dyn Bus>,
+    member: Box<dyn Member>,
+    places: Vec<Place>,
+    hasher: RandomState,
+    order: Order,
+    relay: Relay,
+    look: Look,
+    running: FuturesUnordered<Later<'static, (usize, Option<Ended>)>>,
+    /// What is leased to this worker and not settled.
+    in_hand: HashSet<Tag>,
+    renew_at: Time,
+    shared: Arc<Shared>,
+    stop: watch::Receiver<bool>,
+    is_stopping: bool,
+    /// When the bus is asked for deliveries again.
+    fetch_not_before: Option<Time>,
+    fetch_failures: u32,
+    /// Since when rows wait to be deleted.
+    sent_since: Option<Time>,
+    next_place: usize,
+}
+
+impl Worker {
+    /// A worker over a store whose tables are made.
+    pub(crate) fn new(
+        context: Arc<Context>,
+        bus: Arc<dyn Bus>,
+        member: Box<dyn Member>,
+        store: &Store,
+        shared: Arc<Shared>,
+        stop: watch::Receiver<bool>,
+    ) -> Result<Self, StoreError> {
+        let options = &context.service.options;
+        let now = context.clock.now();
+        let lanes = Lane::open(store, &context, options.lanes)?;
+        let places = lanes.into_iter().map(|lane| Place {
+            lane,
+            pending: VecDeque::new(),
+            is_busy: false,
+            batch_max: options.batch_max.max(1),
+            failures: 0,
+            not_before: None,
+            worker: *uuid::Uuid::new_v4().as_bytes(),
+            row_number: 1,
+        });
+        Ok(Self {
+            places: places.collect(),
+            look: Look::new(store.reader(), now),
+            context,
+            bus,
+            member,
+            hasher: RandomState::new(),
+            order: Order::default(),
+            relay: Relay::default(),
+            running: FuturesUnordered::new(),
+            in_hand: HashSet::new(),
+            renew_at: now,
+            shared,
+            stop,
+            is_stopping: false,
+            fetch_not_before: None,
+            fetch_failures: 0,
+            sent_since: None,
+            next_place: 0,
+        })
+    }
+
+    /// Works until it's stopped, or the bus is closed.
+    pub(crate) async fn run(mut self) {
+        loop {
+            // Asked for before the time is looked at, so that no move of the clock is missed.
+            let moved = self.context.clock.moved();
+            let now = self.context.clock.now();
+            self.do_due(now);
+            if self.is_stopping && self.is_through() {
+                return;
+            }
+            let moment = self.next_moment(now);
+            let (clock, room) = (self.context.clock.clone(), self.room(now));
+            tokio::select! {
+                Some((at, ended)) = self.running.next() => match ended {
+                    Some(ended) => self.ended(at, ended),
+                    None => {
+                        self.shared.trouble(format!("{}: the store is closed", self.context.service.name));
+                        return;
+                    }
+                },
+                result = self.relay.ended() => self.relayed(&result),
+                fetched = self.member.next(room), if room > 0 => {
+                    if !self.fetched(fetched) {
+                        return;
+                    }
+                }
+                found = self.look.ended() => self.found(found),
+                () = wait::until(&clock, moment, moved) => {}
+                () = stopped(&mut self.stop), if !self.is_stopping => self.is_stopping = true,
+            }
+        }
+    }
+
+    /// All that can be done now without waiting.
+    fn do_due(&mut self, now: Time) {
+        self.renew(now);
+        let overdue = self.order.overdue(now);
+        overdue.into_iter().for_each(|item| self.line_up(item));
+        self.relay.begin(&*self.bus, now);
+        self.look.begin(now, self.relay.has_room());
+        for at in 0..self.places.len() {
+            self.fill(at, now);
+        }
+    }
+
+    /// Gives a lane its next batch.
+    fn fill(&mut self, at: usize, now: Time) {
+        let is_open = self.look.has_begun() && self.relay.has_room() && !self.is_stopping;
+        let tidy = self.is_tidy_due(now);
+        let place = &mut self.places[at];
+        let is_ready = !place.is_busy && place.not_before.is_none_or(|moment| now >= moment);
+        let has_items = is_open && !place.pending.is_empty();
+        if !is_ready || !(has_items || tidy) {
+            return;
+        }
+        let len = if has_items { place.pending.len().min(place.batch_max) } else { 0 };
+        let batch = Batch {
+            items: place.pending.drain(..len).collect(),
+            relayed: self.relay.take_sent(),
+            sweep: self.look.sweep(now, self.context.service.options.inbox_keep),
+            worker: place.worker,
+            row_number: place.row_number,
+            may_park: self.look.parked() < PARKED_MAX,
+            is_first: false,
+        };
+        self.sent_since = None;
+        place.is_busy = true;
+        let (lane, context) = (place.lane.clone(), Arc::clone(&self.context));
+        self.running.push(Box::pin(async move { (at, lane.run(context, batch).await) }));
+    }
+
+    /// Whether rows have waited to be deleted for long enough to be worth a commit of their own.
+    fn is_tidy_due(&self, now: Time) -> bool {
+        let is_due = self.sent_since.is_some_and(|since| now >= since.plus(TIDY_AFTER) || self.is_stopping);
+        is_due && self.relay.has_sent()
+    }
+
+    /// How many deliveries may be fetched now.
+    fn room(&self, now: Time) -> usize {
+        if self.is_stopping || self.fetch_not_before.is_some_and(|moment| now < moment) || !self.look.has_begun() {
+            return 0;
+        }
+        let options = &self.context.service.options;
+        let pending: usize = self.places.iter().map(|place| place.pending.len()).sum();
+        (options.batch_max.max(1) * AHEAD * self.places.len()).saturating_sub(pending)
+    }
+
+    /// Takes what the bus gave; `false` when it gives nothing any more.
+    fn fetched(&mut self, fetched: Result<Vec<Delivery>, BusError>) -> bool {
+        let name = self.context.service.name;
+        match fetched {
+            Ok(deliveries) => {
+                if self.fetch_failures > 0 {
+                    self.fetch_failures = 0;
+                    self.fetch_not_before = None;
+                    self.shared.good();
+                }
+                deliveries.into_iter().for_each(|delivery| self.admit(delivery));
+                true
+            }
+            Err(BusError::Closed) => {
+                self.shared.trouble(format!("the service {name} gets nothing more: its group was ended, or the bus"));
+                false
+            }
+            Err(BusError::Gone { oldest }) => {
+                tracing::warn!("the service {name} has missed events that were freed: the log begins after {oldest}");
+                true
+            }
+            Err(error) => {
+                self.fetch_failures = self.fetch_failures.saturating_add(1);
+                let wait = crate::batch::wait(AGAIN, self.fetch_failures);
+                self.fetch_not_before = Some(self.context.clock.now().plus(wait));
+                self.shared.trouble(format!("the service {name} gets no deliveries: {error}"));
+                true
+            }
+        }
+    }
+
+    /// Lines a delivery up, unless an earlier one of its key has to be tried again first.
+    fn admit(&mut self, delivery: Delivery) {
+        let tag = delivery.tag();
+        self.in_hand.insert(tag);
+        let key = self.key_of(&delivery.recorded.event);
+        let held_max = self.context.service.options.in_flight_max / 2;
+        match self.order.admit(Item { work: Work::Delivery(delivery), key }, tag.seq, held_max) {
+            Admitted::Now(item) => self.line_up(item),
+            Admitted::Held => {}
+            Admitted::Full(_) => {
+                let why = "too many events wait for an earlier one of their key".to_owned();
+                self.settle(vec![(tag, Settlement::Retry { after: Some(AGAIN.cap), why })]);
+            }
+        }
+    }
+
+    fn key_of(&self, event: &headwater_event::Event) -> Option<Box<str>> {
+        // A panic in it must not end the worker.
+        let key_of = self.context.service.key_of.as_ref()?;
+        let key = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| key_of(event)));
+        key.ok().flatten().map(String::into_boxed_str)
+    }
+
+    /// Behind what waits already for its place.
+    fn line_up(&mut self, item: Item) {
+        let at = self.place_of(&item);
+        self.places[at].pending.push_back(item);
+    }
+
+    /// Where an item is handled: those of one key in one place.
+    fn place_of(&mut self, item: &Item) -> usize {
+        if self.places.len() == 1 {
+            return 0;
+        }
+        let key = item.key.clone().or_else(|| match &item.work {
+            Work::Delivery(_) => None,
+            Work::Parked(parked) => self.key_of(&parked.event),
+            Work::Timer(due) => Some(due.key.as_str().into()),
+        });
+        let at = match key {
+            Some(key) => usize::try_from(self.hasher.hash_one(key) >> 32).unwrap_or(0),
+            None => {
+                self.next_place = self.next_place.wrapping_add(1);
+                self.next_place
+            }
+        };
+        at % self.places.len()
+    }
+
+    /// A third of the lease before it ends at the latest.
+    fn renew(&mut self, now: Time) {
+        if now < self.renew_at {
+            return;
+        }
+        self.renew_at = now.plus(self.member.lease() / 3);
+        if !self.in_hand.is_empty() {
+            let tags: Vec<Tag> = self.in_hand.iter().copied().collect();
+            self.member.renew(&tags);
+        }
+    }
+
+    /// Whether nothing is under way any more.
+    fn is_through(&self) -> bool {
+        self.running.is_empty() && self.relay.is_idle() && !self.relay.has_sent()
+    }
+
+    fn next_moment(&self, now: Time) -> Option<Time> {
+        let places = self.places.iter().filter(|place| !place.is_busy).filter_map(|place| place.not_before);
+        let tidy = self.sent_since.map(|since| since.plus(TIDY_AFTER));
+        let others = [
+            Some(self.renew_at),
+            self.order.next_moment(),
+            self.relay.next_moment(),
+            self.look.next_moment(),
+            self.fetch_not_before.filter(|_| self.fetch_failures > 0),
+            tidy,
+        ];
+        // What is due and could not be done now waits for something else than the time.
+        places.chain(others.into_iter().flatten()).filter(|moment| *moment > now).min()
+    }
+}
+
+/// Waits for the word to stop, or for the one who could give it to be gone.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
