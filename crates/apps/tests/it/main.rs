@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used)] // a test that can't go on has failed
 
 mod intake;
+mod shop;
 mod vendor;

@@ -20,6 +20,7 @@ mod publishing;
 mod recovery;
 mod report;
 mod sender;
+mod shop;
 mod slow;
 mod tally;
 mod watcher;
@@ -61,6 +62,8 @@ enum What {
     Backlog(backlog::BacklogArgs),
     /// MQTT: many to one, one to many, one to one, absent, idle and stalled clients; of any broker
     Mqtt(mqtt::Args),
+    /// A shop's orders end to end: placed, reserved, decided, and seen to be decided
+    Shop(shop::ShopArgs),
     /// Watchers that stop reading: what they cost, what the others notice, what they get afterwards
     Slow(slow::SlowArgs),
     /// The yardstick: a bare server of the frame protocol with one writer and group commit
@@ -85,6 +88,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         What::Recovery(args) => recovery::run(&args),
         What::Backlog(args) => backlog::run(&args),
         What::Mqtt(args) => mqtt::run(&args),
+        What::Shop(args) => shop::run(&args),
         What::Slow(args) => slow::run(&args),
         What::Limit(args) => limit::run(&args),
         What::Peer(args) => publishing::peer(&args),

@@ -1,0 +1,1 @@
+//! Every statement of both services, prepared on each engine.
