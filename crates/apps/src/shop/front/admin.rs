@@ -93,7 +93,8 @@ pub async fn orders(
     };
     if rows.is_empty() && !text.is_empty() {
         // What LIKE would read as a sign stands for itself.
-        let escaped: String = text.chars().flat_map(|c| ['!'].into_iter().filter(move |_| "!%_".contains(c)).chain([c])).collect();
+        let escaped: String =
+            text.chars().flat_map(|c| ['!'].into_iter().filter(move |_| "!%_".contains(c)).chain([c])).collect();
         let pattern = format!("{escaped}%");
         rows = orders.query(&LIKE, &[pattern.into()]).await?;
     }

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::http::HeaderMap;
-use headwater_event::{Position, Principal};
+use headwater_event::{EventId, Position, Principal};
 use uuid::Uuid;
 
 use super::problem::Problem;
@@ -74,7 +74,7 @@ pub async fn place(
     if let Some(first) = basket_in_table(front, id).await? {
         return is_same(id, &first, basket);
     }
-    let Some(earlier) = place::send(front, who, id, lines).await? else { return Ok(id) };
+    let Some(earlier) = place::send(front, who, EventId::Uuid(id), lines).await? else { return Ok(id) };
     match tokio::time::timeout(READ_TIME_MAX, basket_in_log(front, earlier)).await.ok().flatten() {
         Some(first) => is_same(id, &first, basket),
         // A log that can't be read back: the order service will have it in a moment.

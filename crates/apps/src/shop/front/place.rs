@@ -35,7 +35,7 @@ pub async fn place(
     let id = match key {
         None => {
             let id = minted::new();
-            send(&front, &who, id, &lines).await?;
+            send(&front, &who, EventId::Own(id), &lines).await?;
             id
         }
         Some(key) => once::place(&front, &who, key, &lines, &basket).await?,
@@ -43,17 +43,16 @@ pub async fn place(
     Ok(created(at, id))
 }
 
-/// Publishes it; gives the place of an earlier event of this name, when there is one.
+/// Publishes it under an id that is the order's own name; gives the place of an earlier event of this id, when there is one.
 pub(super) async fn send(
     front: &Front,
     who: &headwater_event::Principal,
-    id: Uuid,
+    id: EventId,
     lines: &[Line],
 ) -> Result<Option<headwater_event::Position>, Problem> {
     let order = WireId::new(id.to_string()).map_err(|error| Problem::broken(error.to_string()))?;
     let message = OrderSend { order: &order, items: lines };
-    // The event bears the order's own name: sent again, it is the same event.
-    let receipts = front.publish(who, ORDER_SEND, EventId::Uuid(id), &message)?.await?;
+    let receipts = front.publish(who, ORDER_SEND, id, &message)?.await?;
     let receipt = receipts.get(0);
     Ok(receipt.duplicate.then_some(receipt.position))
 }

@@ -411,7 +411,7 @@ function Search({ goods }) {
       <button class="main">Search</button></form></div>
     ${error && html`<p class="hint error" role="alert">${error}</p>`}
     ${found?.length === 0 && html`<p class="hint">No order looks like that.</p>`}
-    <ul class="orders">${found?.map(order => html`<li key=${order.order_id}>
+    <ul class="orders found" tabindex="0" aria-label="Orders found">${found?.map(order => html`<li key=${order.order_id}>
       <button class="link" aria-expanded=${picked === order.order_id} onClick=${() => setPicked(picked === order.order_id ? null : order.order_id)}>${order.order_id}</button>
       <${Badge} status=${order.order_status} />
       <span class="what">${order.items ? spelt(Object.entries(order.items).map(([inventoryId, count]) => ({ inventoryId, count })), goods) : 'it was never placed'}
@@ -468,13 +468,14 @@ function App() {
     </header>
     <main>
       ${me?.admin && html`<${Tabs} tab=${tab} setTab=${setTab} />`}
-      <div id="panel" class="two" role=${me?.admin ? 'tabpanel' : undefined} aria-labelledby=${me?.admin ? `tab-${tab}` : undefined}>
+      <div id="panel" class=${tab === 'shop' ? 'two' : 'two even'} role=${me?.admin ? 'tabpanel' : undefined} aria-labelledby=${me?.admin ? `tab-${tab}` : undefined}>
         ${tab === 'shop' ? html`
-          <div class="column"><${Catalogue} catalogue=${catalogue} add=${add} /><${Customers} goods=${catalogue.goods} /></div>
-          <div class="column">
+          <${Catalogue} catalogue=${catalogue} add=${add} />
+          <div class="column side">
             <${Cart} cart=${cart} setCart=${setCart} goods=${catalogue.goods} place=${place} placing=${placing} error=${error} />
             <${Orders} ...${mine} goods=${catalogue.goods} />
-          </div>` : html`
+          </div>
+          <${Customers} goods=${catalogue.goods} />` : html`
           <div class="column"><${Shelf} goods=${catalogue.goods} load=${catalogue.load} /><${Books} /></div>
           <div class="column"><${Search} goods=${catalogue.goods} /></div>`}
       </div>

@@ -108,8 +108,7 @@ async fn an_orders_story_is_told_out_of_the_log() {
     let topics: Vec<&str> =
         story["events"].as_array().unwrap().iter().map(|event| event["topic"].as_str().unwrap()).collect();
     let status = format!("shop/order/{id}");
-    let wanted =
-        ["public-front/order-send", "inventory/on-stock", &status, "public-front/order-canceled"];
+    let wanted = ["public-front/order-send", "inventory/on-stock", &status, "public-front/order-canceled"];
     assert_eq!(topics[..4], wanted);
     assert_eq!(topics.len(), 6);
     assert_eq!(shop.get("/shop/api/orders/nobody/timeline").await.status, StatusCode::NOT_FOUND);

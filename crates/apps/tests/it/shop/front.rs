@@ -56,7 +56,15 @@ async fn an_acknowledged_order_is_known_while_the_order_service_is_away() {
 #[tokio::test]
 async fn an_order_that_nobody_knows_is_not_found() {
     let shop = Shop::start().await;
-    for id in ["17", "nope", "018f4e9a-6e1c-7d3b-9a52-0c6b1f2d3e4a", "8d7f1f0e-2f65-4d4e-9a2b-3a2c6f1f7d11", "%00", "a%2Fb", &"x".repeat(200)] {
+    for id in [
+        "17",
+        "nope",
+        "018f4e9a-6e1c-7d3b-9a52-0c6b1f2d3e4a",
+        "8d7f1f0e-2f65-4d4e-9a2b-3a2c6f1f7d11",
+        "%00",
+        "a%2Fb",
+        &"x".repeat(200),
+    ] {
         for root in ["/shop/order", "/order"] {
             let answer = shop.get(&format!("{root}/{id}")).await;
             assert_eq!(answer.status, StatusCode::NOT_FOUND, "GET {id}");
@@ -154,7 +162,8 @@ async fn a_client_that_has_the_catalogue_is_told_so() {
     assert_eq!(answer.status, StatusCode::OK);
     assert_ne!(answer.header("etag"), etag);
     let status = shop.get(&format!("/order/{id}")).await;
-    let request = Request::get(format!("/order/{id}")).header("if-none-match", status.header("etag")).body(Body::empty());
+    let request =
+        Request::get(format!("/order/{id}")).header("if-none-match", status.header("etag")).body(Body::empty());
     assert_eq!(shop.ask(request.unwrap()).await.status, StatusCode::NOT_MODIFIED);
 }
 

@@ -110,7 +110,8 @@ async fn a_hundred_requests_with_one_key_at_once_make_one_order() {
 async fn a_key_must_be_one_that_can_be_read() {
     let shop = Shop::start().await;
     for key in ["", &"x".repeat(256), "ä"] {
-        let request = Request::post("/order").header("idempotency-key", key.as_bytes()).body(Body::from(order_body(&[(1, 1)])));
+        let request =
+            Request::post("/order").header("idempotency-key", key.as_bytes()).body(Body::from(order_body(&[(1, 1)])));
         let answer = shop.ask(request.unwrap()).await;
         assert_eq!((answer.status, &answer.json()["field"]), (StatusCode::BAD_REQUEST, &json!("Idempotency-Key")));
     }

@@ -46,7 +46,8 @@ async fn all_lines_or_none() {
 #[tokio::test]
 async fn a_product_by_a_name_that_no_shelf_has_is_out_of_stock() {
     let shop = Shop::start().await;
-    shop.say("public-front/order-send", json!({ "orderId": "a", "items": [{ "inventoryId": "sku-9", "count": 1 }] })).await;
+    shop.say("public-front/order-send", json!({ "orderId": "a", "items": [{ "inventoryId": "sku-9", "count": 1 }] }))
+        .await;
     assert_eq!(shop.decided("a").await, "unsuccessful");
     shop.assert_books().await;
 }
@@ -193,10 +194,18 @@ impl Shop {
 async fn a_malformed_message_becomes_a_dead_letter_and_the_shop_lives() {
     let shop = Shop::start().await;
     let bad = [
-        "{", "null", "[]", "17", r#"{"items":[{"inventoryId":1,"count":1}]}"#, r#"{"orderId":"a"}"#,
-        r#"{"orderId":"a","items":[]}"#, r#"{"orderId":"a","items":[{"inventoryId":1,"count":-5}]}"#,
-        r#"{"orderId":"a","items":[{"inventoryId":1,"count":0}]}"#, r#"{"orderId":"a","items":[{"inventoryId":1,"count":1.5}]}"#,
-        r#"{"orderId":{},"items":[{"inventoryId":1,"count":1}]}"#, r#"{"orderId":"","items":[{"inventoryId":1,"count":1}]}"#,
+        "{",
+        "null",
+        "[]",
+        "17",
+        r#"{"items":[{"inventoryId":1,"count":1}]}"#,
+        r#"{"orderId":"a"}"#,
+        r#"{"orderId":"a","items":[]}"#,
+        r#"{"orderId":"a","items":[{"inventoryId":1,"count":-5}]}"#,
+        r#"{"orderId":"a","items":[{"inventoryId":1,"count":0}]}"#,
+        r#"{"orderId":"a","items":[{"inventoryId":1,"count":1.5}]}"#,
+        r#"{"orderId":{},"items":[{"inventoryId":1,"count":1}]}"#,
+        r#"{"orderId":"","items":[{"inventoryId":1,"count":1}]}"#,
         r#"{"orderId":"a","items":[{"inventoryId":1,"count":99999999999999999999}]}"#,
         r#"{"orderId":"a","items":{"inventoryId":1,"count":1}}"#,
     ];

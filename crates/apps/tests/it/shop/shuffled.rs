@@ -103,7 +103,8 @@ async fn what_the_inventory_says_may_come_in_any_order_too() {
     }
     shop.quiet().await;
     for seed in 0..SEEDS {
-        for (name, status) in [("yes", "successful"), ("no", "unsuccessful"), ("off", "canceled"), ("off2", "canceled")] {
+        for (name, status) in [("yes", "successful"), ("no", "unsuccessful"), ("off", "canceled"), ("off2", "canceled")]
+        {
             let answer = shop.get(&format!("/shop/order/{seed}-{name}")).await;
             assert_eq!(answer.json()["order_status"], status, "seed {seed}, {name}");
         }

@@ -71,7 +71,7 @@ pub struct ShopArgs {
 /// When the shop can't be reached, refuses an order, or breaks off.
 pub fn run(args: &ShopArgs) -> anyhow::Result<()> {
     if !args.keep_stock {
-        (1..=2).try_for_each(|product| fill_up(args.addr, &args.root, product))?;
+        (1..=2).try_for_each(|product| fill_up(args.addr, product))?;
     }
     let mut run = Run::open(args)?;
     run.until(args.warmup)?;
@@ -108,18 +108,22 @@ fn tell(args: &ShopArgs, counts: &Counts, took: f64, spent: &Spent) -> anyhow::R
 }
 
 /// Sees to it that there is enough to be sold.
-fn fill_up(addr: SocketAddr, root: &str, product: i64) -> anyhow::Result<()> {
+fn fill_up(addr: SocketAddr, product: i64) -> anyhow::Result<()> {
     let body = json!({ "inventoryId": product, "balance": STOCK }).to_string();
     let mut stream = std::net::TcpStream::connect(addr).with_context(|| format!("can't reach {addr}"))?;
     let len = body.len();
     write!(
         stream,
-        "POST {root}/api/stock HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+        "POST /shop/api/stock HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
          Content-Length: {len}\r\n\r\n{body}"
     )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    ensure!(answer.starts_with("HTTP/1.1 202"), "the stock can't be filled up: {}", answer.lines().next().unwrap_or(""));
+    ensure!(
+        answer.starts_with("HTTP/1.1 202"),
+        "the stock can't be filled up: {}",
+        answer.lines().next().unwrap_or("")
+    );
     Ok(())
 }
 
@@ -185,7 +189,8 @@ impl Run {
             customer.begin()?;
         }
         while Instant::now() < end {
-            let wait = self.asking.front().map_or(Duration::from_millis(20), |(at, _)| at.duration_since(Instant::now()));
+            let wait =
+                self.asking.front().map_or(Duration::from_millis(20), |(at, _)| at.duration_since(Instant::now()));
             self.poll.poll(&mut events, Some(wait)).or_else(|error| match error.kind() {
                 std::io::ErrorKind::Interrupted => Ok(()),
                 _ => Err(error),
@@ -227,7 +232,11 @@ impl Run {
         self.last = Instant::now();
         let customer = &mut self.customers[at];
         self.counts.completed.record(nanos(customer.placed.elapsed()));
-        if successful { self.counts.successful += 1 } else { self.counts.unsuccessful += 1 }
+        if successful {
+            self.counts.successful += 1
+        } else {
+            self.counts.unsuccessful += 1
+        }
         customer.place()
     }
 
