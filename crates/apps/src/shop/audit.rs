@@ -166,3 +166,27 @@ impl fmt::Display for Report {
         f.write_str(if self.is_balanced() { "the books are right" } else { "the books are WRONG" })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn books_that_are_wrong_are_told_with_product_and_amounts() {
+        let right = ProductBooks { supplied: 200, stock: 190, taken: 10, held: 10, sold: 4 };
+        assert_eq!(right.reserved(), 6);
+        for (books, faults) in [
+            (right, 0),
+            (ProductBooks { stock: 191, ..right }, 1),
+            (ProductBooks { taken: 9, ..right }, 1),
+            (ProductBooks { held: 9, ..right }, 2),
+            (ProductBooks { sold: 11, ..right }, 1),
+            (ProductBooks { stock: -1, held: 201, taken: 201, ..right }, 1),
+        ] {
+            let mut report = Report { products: BTreeMap::from([(7, books)]), ..Report::default() };
+            report.judge(true);
+            assert_eq!(report.faults.len(), faults, "{report}");
+            assert!(report.faults.iter().all(|fault| fault.starts_with("product 7:")), "{report}");
+        }
+    }
+}

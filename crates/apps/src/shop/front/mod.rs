@@ -15,20 +15,22 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Path};
 use axum::http::{Extensions, HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use headwater_event::{Bus, Event, EventId, Headers, Later, Principal, Publication, Receipts, Time, Topic};
 use headwater_hub::Hub;
-use headwater_service::Reader;
+use headwater_service::{Reader, Row, Statement, StoreError};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use catalogue::Catalogue;
 use once::Turns;
 use problem::Problem;
+
+use super::wire_id::WireId;
 
 /// The longest body of a request: an order of a thousand lines has 40 KB.
 const BODY_LEN_MAX: usize = 64 * 1_024;
@@ -141,6 +143,24 @@ impl Front {
         let publishing = self.0.hub.publish(who, vec![Publication { event, sticky: false }]);
         publishing.map_err(|refusal| self.told(who, refusal.into()))
     }
+}
+
+/// Rows of the order service. Where its tables aren't there, it hasn't run yet, or the orders are a foreign service's: nothing is
+/// known then.
+async fn rows_of_orders(front: &Front, statement: &Statement, id: &str) -> Result<Option<Row>, Problem> {
+    match front.0.orders.query_opt(statement, &[id.into()]).await {
+        Err(StoreError::Statement(why)) => {
+            tracing::debug!(why, "there are no orders to be read");
+            Ok(None)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// The name of an order in a path; `None` for what can be none.
+fn order_of(path: Result<Path<String>, axum::extract::rejection::PathRejection>) -> Result<WireId, Problem> {
+    let Ok(Path(id)) = path else { return Err(Problem::no_order("of this name")) };
+    WireId::new(id.as_str()).map_err(|_| Problem::no_order(&id))
 }
 
 /// JSON that is out of date at once.

@@ -14,7 +14,7 @@ use headwater_event::{EventId, Position, Principal};
 use uuid::Uuid;
 
 use super::problem::Problem;
-use super::{Front, place};
+use super::{Front, place, rows_of_orders};
 use crate::shop::basket::{Basket, Line};
 use crate::shop::messages::{self, ORDER_SEND};
 use crate::shop::minted;
@@ -91,7 +91,7 @@ fn is_same(id: Uuid, first: &Basket, basket: &Basket) -> Result<Uuid, Problem> {
 
 /// What the first order of this name wanted, as the order service knows it.
 async fn basket_in_table(front: &Front, id: Uuid) -> Result<Option<Basket>, Problem> {
-    let row = front.0.orders.query_opt(&ORDER, &[id.to_string().into()]).await?;
+    let row = rows_of_orders(front, &ORDER, &id.to_string()).await?;
     let Some(row) = row else { return Ok(None) };
     // An order of which only a cancel is known yet wants nothing.
     Ok(Basket::from_text(row.text(2)?).ok())

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::Extensions;
 use axum::response::Response;
@@ -11,7 +12,7 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout};
 
 use super::problem::Problem;
-use super::{Front, json_answer};
+use super::{Front, json_answer, order_of};
 use crate::shop::messages::{CANCEL_ASKED, ON_STOCK, ORDER_CANCELED, ORDER_SEND, OUT_OF_STOCK};
 use crate::shop::order::STATUS_TOPICS;
 use crate::shop::order::tables::ORDER;
@@ -38,20 +39,22 @@ struct Story {
 /// `GET /shop/api/orders/{id}/timeline`
 pub async fn timeline(
     State(front): State<Front>,
-    Path(id): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     extensions: Extensions,
 ) -> Result<Response, Problem> {
     front.admin(&extensions)?;
+    let order = order_of(path)?;
+    let id = order.as_str();
     let turn = timeout(TURN_TIME_MAX, front.0.timelines.acquire()).await;
     let Ok(Ok(_turn)) = turn else {
         return Err(Problem::busy("too many timelines at once: try again in a moment"));
     };
-    let row = front.0.orders.query_opt(&ORDER, &[id.as_str().into()]).await?;
-    let row = row.ok_or_else(|| Problem::no_order(&id))?;
+    let row = front.0.orders.query_opt(&ORDER, &[id.into()]).await?;
+    let row = row.ok_or_else(|| Problem::no_order(id))?;
     let time = |at: i64| Time(u64::try_from(at).unwrap_or_default());
     let (placed, changed) = (time(row.int(3)?), time(row.int(4)?));
     let from = Time(placed.min(changed).as_micros().saturating_sub(BEFORE.as_micros() as u64));
-    json_answer(&story(&*front.0.bus, &id, from, changed.plus(AFTER)).await?)
+    json_answer(&story(&*front.0.bus, id, from, changed.plus(AFTER)).await?)
 }
 
 async fn story(bus: &dyn Bus, id: &str, from: Time, until: Time) -> Result<Story, Problem> {

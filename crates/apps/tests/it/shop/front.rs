@@ -44,9 +44,11 @@ async fn an_order_is_created_found_at_once_and_decided() {
 #[tokio::test]
 async fn an_acknowledged_order_is_known_while_the_order_service_is_away() {
     let shop = Shop::start_with(Choice { order: false, ..Choice::default() }).await;
-    // Its tables aren't even there: that is told as what it is.
+    // Its tables aren't even there.
     let id = shop.post("/shop/order", order_body(&[(1, 1)])).await.json()["orderId"].as_str().unwrap().to_owned();
-    assert_eq!(shop.get(&format!("/shop/order/{id}")).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    let found = shop.get(&format!("/shop/order/{id}")).await;
+    assert_eq!((found.status, &found.json()["order_status"]), (StatusCode::OK, &json!("unknown")));
+    assert_eq!(shop.get("/shop/order/17").await.status, StatusCode::NOT_FOUND);
     let other = Shop::start().await;
     // Another front, which has never seen it, with an order service that hasn't either.
     let found = other.get(&format!("/shop/order/{id}")).await;
@@ -61,7 +63,7 @@ async fn an_order_that_nobody_knows_is_not_found() {
         "nope",
         "018f4e9a-6e1c-7d3b-9a52-0c6b1f2d3e4a",
         "8d7f1f0e-2f65-4d4e-9a2b-3a2c6f1f7d11",
-        "%00",
+        "%00", "%ff",
         "a%2Fb",
         &"x".repeat(200),
     ] {
