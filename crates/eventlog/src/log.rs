@@ -128,7 +128,13 @@ pub(crate) fn wait_blocking<T>(later: Later<'_, T>) -> T {
 
 impl Bus for EventLog {
     fn abilities(&self) -> Abilities {
-        Abilities { durability: Durability::Synced, replay: Replay::Full, delayed_retry: true, numbers: true, remembers: true }
+        Abilities {
+            durability: Durability::Synced,
+            replay: Replay::Full,
+            delayed_retry: true,
+            numbers: true,
+            remembers: true,
+        }
     }
 
     fn head(&self) -> Position {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::{bench, dead, log, publish, send, user, watch};
+use crate::{bench, dead, log, publish, send, shop, user, watch};
 
 /// A real-time event hub: events come in over frames, HTTP or WebSocket, are on disk before they are acknowledged, and
 /// go out live to everyone who watches.
@@ -48,6 +48,8 @@ pub enum Command {
     Bench(bench::Args),
     /// List dead letters, hand them to their group again, or forget them
     Dead(dead::DeadArgs),
+    /// Look into the shop's books
+    Shop(shop::ShopArgs),
     /// Add, remove and list users
     User(user::UserArgs),
     /// Print a completion script for a shell
@@ -81,7 +83,7 @@ pub struct SettingArgs {
     /// Speak TLS: `auto` makes a certificate for development, CERT,KEY are files in PEM [default: off]
     #[arg(long, value_name = "auto|CERT,KEY")]
     pub tls: Option<String>,
-    /// Applications to run, parted by commas, or `none` [default: intake]
+    /// Applications to run, parted by commas, or `none` [default: all: intake, shop]
     #[arg(long, value_name = "LIST")]
     pub apps: Option<String>,
     /// What this process does, parted by commas: edge, console, front, inventory, order, listener, processor, notifier,

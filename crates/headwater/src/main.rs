@@ -1,6 +1,7 @@
 //! The program: reads the command line and hands over to the command that it names.
 
 mod access;
+mod apps;
 mod bench;
 mod cli;
 mod client;
@@ -15,6 +16,7 @@ mod open_files;
 mod publish;
 mod send;
 mod serve;
+mod shop;
 mod signals;
 mod tls;
 mod user;
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Send(args) => send::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Dead(args) => dead::run(args),
+        Command::Shop(args) => shop::run(args),
         Command::User(args) => user::run(args),
         Command::Completions { shell } => cli::completions(shell),
     };

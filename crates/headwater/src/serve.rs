@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use headwater_apps::intake::{self, IntakeSettings};
 use headwater_edge::accept::{AcceptCounts, Listener, Stop};
 use headwater_edge::tls::{Spoken, Tls};
 use headwater_edge::{frames, http, mqtt};
@@ -14,8 +13,9 @@ use headwater_hub::Hub;
 use tokio::task::JoinSet;
 
 use crate::access::{self, Reloading};
+use crate::apps::{Apps, Ground};
 use crate::cli::ServeArgs;
-use crate::config::{self, App, Config, Loaded, Role, Sources};
+use crate::config::{self, Config, Loaded, Role, Sources};
 use crate::console::{self, Facts};
 use crate::engine::Engine;
 use crate::exit;
@@ -63,7 +63,10 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
     let bound = Bound::bind(config, takes_clients, tls.as_ref().map(|(tls, ..)| tls), &mut listening)?;
     let stop = Stop::default();
     let reloading = Reloading::new(files, hub.clone());
-    let edges = bound.serve(loaded, &hub, &engine, &reloading, &listening, &stop).await?;
+    let frames = listening.all().iter().find(|(protocol, _)| protocol.starts_with("frames"));
+    let frames = frames.map(|(_, addr)| addr.to_string());
+    let apps = Apps::start(&Ground { config, hub: &hub, bus: &engine.bus, frames }).await?;
+    let edges = bound.serve(loaded, &hub, &engine, &apps, &reloading, &listening, &stop).await?;
     if let Some((tls, files, read)) = tls {
         tokio::spawn(tls::keep_current(tls, files, read));
     }
@@ -84,7 +87,7 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
     tracing::info!("{asked}: stopping");
     tokio::spawn(signals.insisted());
     stop.request();
-    end(edges, &hub, engine).await
+    end(edges, apps, &hub, engine).await
 }
 
 /// The listeners, bound and not yet served.
@@ -136,6 +139,7 @@ impl Bound {
         loaded: &Loaded,
         hub: &Arc<Hub>,
         engine: &Engine,
+        apps: &Apps,
         reloading: &Arc<Reloading>,
         listening: &Listening,
         stop: &Stop,
@@ -146,7 +150,7 @@ impl Bound {
         if let Some(front) = &mqtt_front {
             mqtt::start(front, &stop.listen()).await.context("can't take up the MQTT sessions")?;
         }
-        let mut settings = http_settings(loaded, hub, engine, mqtt_front.as_ref(), listening, self.counts, stop);
+        let mut settings = http_settings(loaded, hub, engine, apps, mqtt_front.as_ref(), listening, self.counts, stop);
         settings.extra_routes = settings.extra_routes.merge(access::routes(reloading.clone()));
         settings.hosts.is_checked = reloading.is_open_here() || !config.hosts.is_empty();
         if let Some(listener) = self.http {
@@ -167,6 +171,7 @@ fn http_settings(
     loaded: &Loaded,
     hub: &Arc<Hub>,
     engine: &Engine,
+    apps: &Apps,
     mqtt: Option<&mqtt::Front>,
     listening: &Listening,
     listeners: Vec<(&'static str, Arc<AcceptCounts>)>,
@@ -188,15 +193,9 @@ fn http_settings(
         mqtt: mqtt.cloned(),
         stopping: stop.listen(),
     };
-    let mut routes = console::routes(hub.clone(), engine.bus.clone(), facts);
-    let frames = listening.all().iter().find(|(protocol, _)| protocol.starts_with("frames"));
-    for app in &config.apps {
-        routes = routes.merge(match app {
-            App::Intake => {
-                let frames = frames.map(|(_, addr)| addr.to_string());
-                intake::routes(hub.clone(), IntakeSettings { frames, clock: config.hub.clock.clone() })
-            }
-        });
+    let mut routes = apps.routes.clone();
+    if config.roles.contains(&Role::Console) {
+        routes = routes.merge(console::routes(hub.clone(), engine.bus.clone(), facts));
     }
     http::ServeSettings {
         extra_routes: routes,
@@ -207,12 +206,12 @@ fn http_settings(
         hosts: http::Hosts { is_checked: false, allowed: config.hosts.clone() },
         cookies: Some(cookies),
         listeners,
-        parts: Vec::new(),
+        parts: apps.parts(),
     }
 }
 
-/// Ends in order: the edges first, then the log, which makes durable what they had begun.
-async fn end(mut edges: JoinSet<usize>, hub: &Hub, engine: Engine) -> anyhow::Result<()> {
+/// Ends in order: the edges first, then the services, then the log, which makes durable what they had begun.
+async fn end(mut edges: JoinSet<usize>, apps: Apps, hub: &Hub, engine: Engine) -> anyhow::Result<()> {
     let mut left = 0;
     while let Some(ended) = edges.join_next().await {
         left += ended.context("an edge ended by a fault of ours")?;
@@ -220,6 +219,7 @@ async fn end(mut edges: JoinSet<usize>, hub: &Hub, engine: Engine) -> anyhow::Re
     if left > 0 {
         tracing::warn!("{left} connections had not ended in time and were closed");
     }
+    apps.stop().await;
     let health = hub.health();
     let closed = engine.close().await;
     if let Health::Failing(why) = health {

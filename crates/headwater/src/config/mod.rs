@@ -22,6 +22,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use headwater_apps::shop::ShopSettings;
 use headwater_edge::accept::AcceptSettings;
 use headwater_edge::frames::FrameSettings;
 use headwater_edge::mqtt::MqttSettings;
@@ -29,6 +30,7 @@ use headwater_edge::tls::Spoken;
 use headwater_edge::{http, ws};
 use headwater_eventlog::OpenOptions;
 use headwater_hub::access::{AskRules, TokenRules};
+use headwater_service::StoreUrl;
 
 pub use fault::Faults;
 pub use file::line_of;
@@ -77,6 +79,8 @@ pub struct Config {
     pub hub: headwater_hub::Settings,
     /// Which applications run.
     pub apps: Vec<App>,
+    /// The shop.
+    pub shop: Shop,
     /// Where users, rules and keys lie.
     pub access: AccessFiles,
     /// Who may do what without an identity.
@@ -88,21 +92,33 @@ pub struct Config {
 /// Where a listener is bound; `None` switches it off.
 pub type Address = Option<SocketAddr>;
 
+/// The shop's settings.
+#[derive(Clone, Debug)]
+pub struct Shop {
+    /// Its routes also stand at `/inventory` and `/order`.
+    pub root_paths: bool,
+    /// After how long a reservation is released whose order never came.
+    pub release_after: Duration,
+}
+
 /// An application that ships with the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum App {
     /// Acknowledged message logging.
     Intake,
+    /// A web shop.
+    Shop,
 }
 
 impl App {
     /// All that there are.
-    pub const ALL: [Self; 1] = [Self::Intake];
+    pub const ALL: [Self; 2] = [Self::Intake, Self::Shop];
 
     /// Its name in settings and in paths.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Intake => "intake",
+            Self::Shop => "shop",
         }
     }
 
@@ -110,6 +126,7 @@ impl App {
     pub const fn title(self) -> &'static str {
         match self {
             Self::Intake => "Message log",
+            Self::Shop => "Web shop",
         }
     }
 
@@ -117,6 +134,7 @@ impl App {
     pub const fn about(self) -> &'static str {
         match self {
             Self::Intake => "what clients log over the frame protocol, live",
+            Self::Shop => "catalogue, orders and stock, with the books kept right",
         }
     }
 }
@@ -191,7 +209,9 @@ impl Default for Config {
             mqtt_edge: MqttSettings::default(),
             accept: AcceptSettings::default(),
             hub: headwater_hub::Settings::default(),
-            apps: vec![App::Intake],
+            apps: App::ALL.to_vec(),
+            shop: Shop { root_paths: false, release_after: ShopSettings::default().release_after },
+
             access: AccessFiles::default(),
             anonymous: Anonymous::Auto,
             logging: Logging { level: "info".to_owned(), json: false },
@@ -221,6 +241,16 @@ impl Config {
         if self.listeners().next().is_none() {
             faults.add("http.addr, mqtt.addr, frames.addr", "every listener is off: nobody could reach the hub", None);
         }
+    }
+
+    /// Where services keep their tables.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn store_url(&self) -> anyhow::Result<StoreUrl> {
+        // The word alone means the data folder.
+        let text = if self.store == "sqlite" { "sqlite:" } else { &self.store };
+        Ok(StoreUrl::new(text, &self.log.folder)?)
     }
 
     /// The listeners that are on.

@@ -26,6 +26,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("log", "The log: how resent events are recognised, how much is kept, how often a checkpoint is written."),
     ("shutdown", "How it ends."),
     ("apps", "The applications that ship with the hub."),
+    ("shop", "The web shop ([shop.md](shop.md))."),
     ("access", "Who may do what."),
     ("logging", "What the program tells on stderr."),
 ];
@@ -453,7 +454,19 @@ pub static KEYS: &[Key] = &[
         name: "apps.enabled",
         flag: Some("apps"),
         kind: Kind::Apps(|c| &mut c.apps),
-        help: "Applications to run: a list of names, or `none`. There are `intake`, `shop` and `alerts`.",
+        help: "Applications to run: a list of names, or `none`. There are `intake` and `shop`.",
+    },
+    Key {
+        name: "shop.root_paths",
+        flag: None,
+        kind: Kind::Switch(|c| &mut c.shop.root_paths),
+        help: "Whether its routes also stand at `/inventory` and `/order`, without `/shop`.",
+    },
+    Key {
+        name: "shop.release_after",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.shop.release_after, min: Duration::from_secs(1), max: A_CENTURY },
+        help: "After how long a reservation is released whose order never came.",
     },
     Key {
         name: "access.anonymous",

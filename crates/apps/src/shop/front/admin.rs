@@ -83,7 +83,10 @@ pub async fn orders(
     let Params(params) = params.map_err(|error| Problem::malformed("query", error.body_text()))?;
     let text = params.text.trim();
     if text.len() > ID_LEN_MAX || text.contains(char::is_control) {
-        return Err(Problem::malformed("text", format!("an order's name has at most {ID_LEN_MAX} bytes, and no control characters")));
+        return Err(Problem::malformed(
+            "text",
+            format!("an order's name has at most {ID_LEN_MAX} bytes, and no control characters"),
+        ));
     }
     let orders = &front.0.orders;
     let mut rows = match (text, params.status) {

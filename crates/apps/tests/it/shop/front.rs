@@ -63,7 +63,8 @@ async fn an_order_that_nobody_knows_is_not_found() {
         "nope",
         "018f4e9a-6e1c-7d3b-9a52-0c6b1f2d3e4a",
         "8d7f1f0e-2f65-4d4e-9a2b-3a2c6f1f7d11",
-        "%00", "%ff",
+        "%00",
+        "%ff",
         "a%2Fb",
         &"x".repeat(200),
     ] {

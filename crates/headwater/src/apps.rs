@@ -1,0 +1,141 @@
+//! The applications of this process: their services at work, their routes, and whether they are well.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context;
+use axum::Router;
+use axum::http::Extensions;
+use headwater_apps::intake::{self, IntakeSettings};
+use headwater_apps::shop::{self, FrontSettings, ShopSettings, inventory, order};
+use headwater_edge::http::{Caller, Part};
+use headwater_event::{Bus, Health, Principal};
+use headwater_hub::Hub;
+use headwater_service::{Running, Service, Store};
+
+use crate::config::{App, Config, Role};
+
+/// The applications of this process.
+#[derive(Default)]
+pub struct Apps {
+    services: Vec<(&'static str, Shared)>,
+    /// Their routes.
+    pub routes: Router,
+}
+
+/// A service that /readyz asks about until it has been stopped.
+type Shared = Arc<Mutex<Option<Running>>>;
+
+/// What they are started over.
+pub struct Ground<'a> {
+    /// The settings.
+    pub config: &'a Config,
+    /// Where events enter.
+    pub hub: &'a Arc<Hub>,
+    /// Where services take them from.
+    pub bus: &'a Arc<dyn Bus>,
+    /// Where the frame protocol listens, for people.
+    pub frames: Option<String>,
+}
+
+impl Apps {
+    /// Opens the stores, starts the services that this process's roles name, and puts the routes together. When this gives
+    /// `Ok` the tables are there, so routes can be answered.
+    ///
+    /// # Errors
+    /// Which service or store, and why.
+    pub async fn start(ground: &Ground<'_>) -> anyhow::Result<Self> {
+        let mut apps = Self::default();
+        for app in &ground.config.apps {
+            match app {
+                App::Intake => apps.start_intake(ground),
+                App::Shop => apps.start_shop(ground).await?,
+            }
+        }
+        Ok(apps)
+    }
+
+    fn start_intake(&mut self, ground: &Ground<'_>) {
+        if !ground.has(Role::Edge) || ground.config.engine != crate::config::EMBEDDED {
+            return;
+        }
+        let settings = IntakeSettings { frames: ground.frames.clone(), clock: ground.config.hub.clock.clone() };
+        self.add(intake::routes(ground.hub.clone(), settings));
+    }
+
+    async fn start_shop(&mut self, ground: &Ground<'_>) -> anyhow::Result<()> {
+        let has = |role| ground.has(role);
+        if !has(Role::Front) && !has(Role::Inventory) && !has(Role::Order) {
+            return Ok(());
+        }
+        let stock = Self::open(ground, inventory::NAME).await?;
+        let orders = Self::open(ground, order::NAME).await?;
+        if has(Role::Inventory) {
+            self.run(ground, inventory::service(), &stock).await?;
+        }
+        if has(Role::Order) {
+            let settings = ShopSettings { release_after: ground.config.shop.release_after, ..ShopSettings::default() };
+            self.run(ground, order::service(settings), &orders).await?;
+        }
+        if has(Role::Front) {
+            let settings = FrontSettings {
+                root_paths: ground.config.shop.root_paths,
+                inventory: stock.reader(),
+                orders: orders.reader(),
+                bus: ground.bus.clone(),
+                callers: Arc::new(caller),
+            };
+            self.add(shop::routes(ground.hub.clone(), settings));
+        }
+        Ok(())
+    }
+
+    async fn open(ground: &Ground<'_>, name: &str) -> anyhow::Result<Store> {
+        let url = ground.config.store_url()?;
+        Store::open(&url, name).await.with_context(|| format!("can't open the store {name} in {url}"))
+    }
+
+    async fn run(&mut self, ground: &Ground<'_>, service: Service, store: &Store) -> anyhow::Result<()> {
+        let running = service.start(ground.bus.clone(), store.clone(), ground.config.hub.clock.clone()).await?;
+        tracing::info!("the service {} is at work", running.name());
+        self.services.push((running.name(), Arc::new(Mutex::new(Some(running)))));
+        Ok(())
+    }
+
+    fn add(&mut self, routes: Router) {
+        self.routes = std::mem::take(&mut self.routes).merge(routes);
+    }
+
+    /// What /readyz asks.
+    pub fn parts(&self) -> Vec<Part> {
+        let part = |(name, service): &(&'static str, Shared)| {
+            let service = Arc::clone(service);
+            let health = move || match &*service.lock().unwrap_or_else(PoisonError::into_inner) {
+                Some(running) => running.health(),
+                None => Health::Failing("it has been stopped".to_owned()),
+            };
+            Part { name: format!("service/{name}"), health: Arc::new(health) }
+        };
+        self.services.iter().map(part).collect()
+    }
+
+    /// Lets the services finish what they have begun, and settle it.
+    pub async fn stop(self) {
+        for (_, service) in self.services {
+            let running = service.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(running) = running {
+                running.stop().await;
+            }
+        }
+    }
+}
+
+impl Ground<'_> {
+    fn has(&self, role: Role) -> bool {
+        self.config.roles.contains(&role)
+    }
+}
+
+/// Who sent a request: the HTTP edge has asked.
+fn caller(extensions: &Extensions) -> Principal {
+    Caller::of(extensions).map_or_else(Principal::anonymous, |caller| caller.who.clone())
+}
