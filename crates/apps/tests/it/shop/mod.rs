@@ -1,6 +1,7 @@
 //! `shop`: three services over a real log, in each kind of store.
 
 mod admin;
+mod crashes;
 mod front;
 mod once;
 mod rules;
@@ -21,7 +22,7 @@ use headwater_eventlog::disk::RealDisk;
 use headwater_eventlog::{EventLog, OpenOptions, SlowDisk};
 use headwater_hub::access::{Openness, Policy, Rules, Users};
 use headwater_hub::{Access, Hub, Settings};
-use headwater_service::{Reader, Running, Store, StoreUrl};
+use headwater_service::{Reader, Running, Service, Store, StoreUrl};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -38,7 +39,10 @@ pub struct Shop {
     pub router: Router,
     pub stock: Reader,
     pub orders: Reader,
-    running: Vec<Running>,
+    url: StoreUrl,
+    settings: ShopSettings,
+    inventory: Option<Running>,
+    order: Option<Running>,
     _folder: TempDir,
 }
 
@@ -111,15 +115,6 @@ impl Shop {
         let hub = Hub::start(bus.clone(), Settings { access: choice.access, ..Settings::default() });
         let stock = Store::open(url, inventory::NAME).await.unwrap();
         let orders = Store::open(url, order::NAME).await.unwrap();
-        let mut running = Vec::new();
-        if choice.inventory {
-            let service = inventory::service();
-            running.push(service.start(bus.clone(), stock.clone(), choice.clock.clone()).await.unwrap());
-        }
-        if choice.order {
-            let service = order::service(choice.settings);
-            running.push(service.start(bus.clone(), orders.clone(), choice.clock.clone()).await.unwrap());
-        }
         let settings = FrontSettings {
             root_paths: choice.root_paths,
             inventory: stock.reader(),
@@ -129,7 +124,48 @@ impl Shop {
         };
         let router = routes(hub.clone(), settings);
         let (stock, orders) = (stock.reader(), orders.reader());
-        Self { log, hub, clock: choice.clock, router, stock, orders, running, _folder: folder }
+        let mut shop = Self {
+            log,
+            hub,
+            clock: choice.clock,
+            router,
+            stock,
+            orders,
+            url: url.clone(),
+            settings: choice.settings,
+            inventory: None,
+            order: None,
+            _folder: folder,
+        };
+        if choice.inventory {
+            shop.start_inventory().await;
+        }
+        if choice.order {
+            shop.start_order().await;
+        }
+        shop
+    }
+
+    /// Starts the inventory; what ran before is killed.
+    pub async fn start_inventory(&mut self) {
+        drop(self.inventory.take());
+        self.inventory = Some(self.started(inventory::service()).await);
+    }
+
+    /// The same for the order service.
+    pub async fn start_order(&mut self) {
+        drop(self.order.take());
+        self.order = Some(self.started(order::service(self.settings)).await);
+    }
+
+    async fn started(&self, service: Service) -> Running {
+        let store = Store::open(&self.url, service.name()).await.unwrap();
+        service.start(self.log.clone(), store, self.clock.clone()).await.unwrap()
+    }
+
+    /// Ends the inventory in good order.
+    pub async fn stop_inventory(&mut self) {
+        self.inventory.take().unwrap().stop().await;
     }
 
     /// An event from outside, under an id of its own.
@@ -294,7 +330,7 @@ impl Shop {
 
     /// Both services end; their tables stay to be read.
     pub async fn stop_services(&mut self) {
-        for running in self.running.drain(..) {
+        for running in [self.inventory.take(), self.order.take()].into_iter().flatten() {
             running.stop().await;
         }
     }
