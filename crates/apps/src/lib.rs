@@ -1,5 +1,6 @@
 //! The applications that come with Headwater, each as a customer would write it: routes, a page, and functions over the hub.
 
+pub mod alerts;
 pub mod intake;
 pub mod shop;
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test that can't go on has failed
 
+mod alerts;
 mod intake;
 mod shop;
 mod vendor;
