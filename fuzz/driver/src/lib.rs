@@ -5,6 +5,7 @@
 //! headwater-fuzz -- TARGET SECONDS` on any Rust, and cargo-fuzz with coverage on nightly (`fuzz/README.md`).
 
 pub mod access;
+pub mod alerts;
 pub mod disk;
 pub mod events;
 pub mod frames;
@@ -39,6 +40,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "mqtt_replies", look: mqtt::replies, seeds: mqtt::reply_seeds, words: mqtt::WORDS },
     Target { name: "filter", look: events::filter, seeds: events::filter_seeds, words: events::FILTER_WORDS },
     Target { name: "access", look: access::access, seeds: access::seeds, words: access::WORDS },
+    Target { name: "cap", look: alerts::cap, seeds: alerts::cap_seeds, words: alerts::WORDS },
+    Target { name: "report", look: alerts::report, seeds: alerts::report_seeds, words: alerts::WORDS },
     Target { name: "names", look: events::names, seeds: events::name_seeds, words: &[b"\0\0\0\x01", b":", b"/"] },
 ];
 

@@ -6,17 +6,17 @@
 
 mod answer;
 mod board;
-mod cap;
+pub mod cap;
 mod feed;
 mod incoming;
 mod keys;
-mod lane;
+pub mod lane;
 mod listener;
-mod moment;
+pub mod moment;
 mod page;
-mod place;
+pub mod place;
 mod processor;
-mod report;
+pub mod report;
 pub mod topics;
 
 use std::fmt;
