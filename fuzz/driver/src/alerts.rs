@@ -39,7 +39,8 @@ const CAP: &str = r#"<?xml version="1.0" encoding="UTF-8"?><alert xmlns="urn:oas
 <area><areaDesc>North</areaDesc><polygon>1,1 1,2 2,2 1,1</polygon><geocode><valueName>n</valueName><value>v</value></geocode></area>
 <area><areaDesc>South</areaDesc><circle>1,1 5</circle></area></info></alert>"#;
 
-const REPORT: &str = r#"{"location":"Haifa","type":"Flood","timestamp":"2026-11-21T07:15:00.5+02:00","duration":5.5,"more":[1]}"#;
+const REPORT: &str =
+    r#"{"location":"Haifa","type":"Flood","timestamp":"2026-11-21T07:15:00.5+02:00","duration":5.5,"more":[1]}"#;
 
 /// Valid ones of each.
 #[must_use]

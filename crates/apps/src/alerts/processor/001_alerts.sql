@@ -25,7 +25,7 @@ CREATE TABLE recent (
     PRIMARY KEY (location, content)
 );
 
--- CAP messages that were seen or referred to, and the areas that those which are in force speak of.
+-- CAP messages that were seen or referred to (as lane/identity), and the areas that those which are in force speak of.
 CREATE TABLE cap_seen (
     identity TEXT NOT NULL PRIMARY KEY,
     ended BIGINT NOT NULL,
@@ -34,9 +34,8 @@ CREATE TABLE cap_seen (
 CREATE INDEX cap_seen_by_time ON cap_seen (at);
 CREATE TABLE cap_area (
     identity TEXT NOT NULL,
-    lane TEXT NOT NULL,
     location TEXT NOT NULL,
-    PRIMARY KEY (identity, lane, location)
+    PRIMARY KEY (identity, location)
 );
 
 -- What the desk has said: silences and acknowledgements, each of a place, until then.

@@ -1,14 +1,14 @@
 //! CAP messages come in: an area at a time, and what they end.
 
 use headwater_event::Event;
-use headwater_service::{Failure, Outgoing, Tx, body};
+use headwater_service::{Failure, Outgoing, Tx, Value, body};
 use serde::{Deserialize, Serialize};
 
 use super::report::{fresh, take};
 use super::rules::{self, Alert};
 use super::state::{Spot, State, micros};
 use super::tell::{Entry, carry_out};
-use super::{cause, location, tables};
+use super::{cause, current, end_of_it, location, tables};
 use crate::alerts::cap::{Piece, Stage};
 use crate::alerts::lane::Lane;
 use crate::alerts::place;
@@ -39,7 +39,7 @@ pub async fn piece(tx: &mut Tx<'_>, event: &Event) -> Result<(), Failure> {
         return Err(Failure::dead("this is no piece of a CAP message"));
     }
     let mut cause = cause(event);
-    if is_ended(tx, &piece.identity, &micros(event.at)).await? {
+    if is_ended(tx, piece.lane, &piece.identity, &micros(event.at)).await? {
         let entry = Entry {
             what: "cancelled before it came",
             lane: piece.lane.name(),
@@ -53,7 +53,7 @@ pub async fn piece(tx: &mut Tx<'_>, event: &Event) -> Result<(), Failure> {
         cause.record(tx, entry).await?;
         return Ok(());
     }
-    let key = [piece.identity.as_str().into(), piece.lane.name().into(), piece.location.as_str().into()];
+    let key = [in_lane(piece.lane, &piece.identity).into(), piece.location.as_str().into()];
     tx.execute(&tables::PUT_CAP_AREA, &key).await?;
     let info = serde_json::to_string(&piece.info).map_err(|error| Failure::dead(error.to_string()))?;
     let alert = Alert { kind: piece.kind.clone(), sent: piece.sent.clone(), ends: piece.end() };
@@ -64,7 +64,7 @@ pub async fn piece(tx: &mut Tx<'_>, event: &Event) -> Result<(), Failure> {
     if piece.stage == Stage::Alert && piece.revises.is_empty() {
         return take(tx, &mut cause, &spot, alert, &piece.identity, &info).await;
     }
-    let held = spot.hold(tx).await?.filter(|state| state.alert.ends > cause.at);
+    let held = current(tx, &mut cause, &spot).await?;
     let is_its_own = held.as_ref().is_some_and(|state| piece.revises.contains(&state.cap));
     let (verdict, state) = match (piece.stage, held) {
         (Stage::PreAlert, held) => {
@@ -85,14 +85,14 @@ pub async fn piece(tx: &mut Tx<'_>, event: &Event) -> Result<(), Failure> {
 /// What an Update or Cancel refers to is no longer in force, whether it has come yet or not.
 pub async fn references(tx: &mut Tx<'_>, event: &Event) -> Result<(), Failure> {
     let references: References = body::read(event)?;
+    let lane = references.lane;
     for identity in &references.ends {
         // The row is held from here on: pieces of that message that come at the same moment wait, and see the end.
-        is_ended(tx, identity, &micros(event.at)).await?;
-        let key = [identity.as_str().into()];
+        is_ended(tx, lane, identity, &micros(event.at)).await?;
+        let key = [in_lane(lane, identity).into()];
         let areas = tx.query(&tables::CAP_AREAS, &key).await?;
         for row in &areas {
-            let (lane, location) = (Lane::named(row.text(0)?), row.text(1)?);
-            let Some(lane) = lane.filter(|lane| *lane == references.lane) else { continue };
+            let location = row.text(0)?;
             if !references.but.iter().any(|kept| kept == location) {
                 let end = End { identity: identity.clone(), lane };
                 let topic = format!("{RAW}/{}/{}", place::level(location), raw::END);
@@ -113,21 +113,23 @@ pub async fn end_of(tx: &mut Tx<'_>, event: &Event) -> Result<(), Failure> {
     for spot in [Spot::alert(end.lane, &location), Spot::pre_alert(end.lane, &location)] {
         let held = spot.hold(tx).await?;
         let Some(state) = held.filter(|state| !end.identity.is_empty() && state.cap == end.identity) else { continue };
-        let verdict = match spot.stage {
-            super::StageKind::Alert => rules::end(state.alert.clone()),
-            super::StageKind::PreAlert => rules::pre_alert_end(state.alert.clone()),
-        };
-        carry_out(tx, &mut cause, &spot, verdict, state).await?;
+        end_of_it(tx, &mut cause, &spot, state).await?;
     }
     Ok(())
 }
 
 /// Whether a message is no longer in force; nobody else changes that in this transaction's time.
-async fn is_ended(tx: &mut Tx<'_>, identity: &str, now: &headwater_service::Value) -> Result<bool, Failure> {
-    tx.execute(&tables::HOLD_CAP, &[identity.into(), now.clone()]).await?;
-    let row = tx.query_opt(&tables::CAP_ENDED, &[identity.into()]).await?;
+async fn is_ended(tx: &mut Tx<'_>, lane: Lane, identity: &str, now: &Value) -> Result<bool, Failure> {
+    let key = in_lane(lane, identity);
+    tx.execute(&tables::HOLD_CAP, &[key.as_str().into(), now.clone()]).await?;
+    let row = tx.query_opt(&tables::CAP_ENDED, &[key.into()]).await?;
     Ok(match row {
         Some(row) => row.int(0)? != 0,
         None => false,
     })
+}
+
+/// What the tables know a message by: a test that refers to an alert is about a test of that name, and ends no alert.
+fn in_lane(lane: Lane, identity: &str) -> String {
+    format!("{}/{identity}", lane.name())
 }

@@ -18,7 +18,7 @@ use headwater_service::{Failure, Service, Timer, Tx};
 
 use super::topics::{self, SOURCE};
 use rules::{end, pre_alert_end};
-use state::{Spot, StageKind};
+use state::{Spot, StageKind, State};
 use tell::{Cause, carry_out};
 
 pub use cap::References;
@@ -89,11 +89,7 @@ async fn over(tx: &mut Tx<'_>, timer: &Timer, record_kept: Duration) -> Result<(
     // Another end may have been set while this timer was on its way.
     let Some(state) = spot.hold(tx).await?.filter(|state| state.alert.ends <= timer.due) else { return Ok(()) };
     let mut cause = Cause::new(format!("timer/{}/{}", timer.key, timer.due.as_micros()), "clock".into(), tx.now());
-    let verdict = match spot.stage {
-        StageKind::Alert => end(state.alert.clone()),
-        StageKind::PreAlert => pre_alert_end(state.alert.clone()),
-    };
-    carry_out(tx, &mut cause, &spot, verdict, state).await?;
+    end_of_it(tx, &mut cause, &spot, state).await?;
     if spot.stage == StageKind::Alert {
         tx.execute(&tables::DROP_ACKNOWLEDGED, &[spot.lane.name().into(), spot.location.as_str().into()]).await?;
     }
@@ -103,6 +99,26 @@ async fn over(tx: &mut Tx<'_>, timer: &Timer, record_kept: Duration) -> Result<(
         tx.execute(statement, std::slice::from_ref(&old)).await?;
     }
     Ok(())
+}
+
+/// It is over.
+async fn end_of_it(tx: &mut Tx<'_>, cause: &mut Cause, spot: &Spot, state: State) -> Result<(), Failure> {
+    let verdict = match spot.stage {
+        StageKind::Alert => end(state.alert.clone()),
+        StageKind::PreAlert => pre_alert_end(state.alert.clone()),
+    };
+    carry_out(tx, cause, spot, verdict, state).await
+}
+
+/// What is active at a place. What has ended and waits for its timer is ended here: its end is told before what comes after.
+async fn current(tx: &mut Tx<'_>, cause: &mut Cause, spot: &Spot) -> Result<Option<State>, Failure> {
+    match spot.hold(tx).await? {
+        Some(state) if state.alert.ends <= cause.at => {
+            end_of_it(tx, cause, spot, state).await?;
+            Ok(None)
+        }
+        held => Ok(held),
+    }
 }
 
 /// The place that an event is of.

@@ -8,7 +8,7 @@ use headwater_service::{Failure, Timer, Tx};
 use super::rules::{self, Alert};
 use super::state::{Spot, State, micros, time};
 use super::tell::{Cause, carry_out};
-use super::{FORGET, cause, location, tables};
+use super::{FORGET, cause, current, location, tables};
 use crate::alerts::lane::Lane;
 use crate::alerts::place;
 use crate::alerts::report::Report;
@@ -37,7 +37,7 @@ pub async fn take(
     cap: &str,
     info: &str,
 ) -> Result<(), Failure> {
-    let held = spot.hold(tx).await?.filter(|state| state.alert.ends > cause.at);
+    let held = current(tx, cause, spot).await?;
     let verdict = rules::report(held.as_ref().map(|state| state.alert.clone()), alert.clone(), cause.at);
     let state = match held {
         // Two have come together: neither CAP message speaks for all of it any more.

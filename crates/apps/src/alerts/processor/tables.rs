@@ -52,11 +52,10 @@ pub static CAP_ENDED: Statement = Statement::new("SELECT ended FROM cap_seen WHE
 pub static END_CAP: Statement = Statement::new("UPDATE cap_seen SET ended = 1 WHERE identity = $1");
 /// A message speaks of an area.
 pub static PUT_CAP_AREA: Statement = Statement::new(
-    "INSERT INTO cap_area (identity, lane, location) VALUES ($1, $2, $3) ON CONFLICT (identity, lane, location) DO NOTHING",
+    "INSERT INTO cap_area (identity, location) VALUES ($1, $2) ON CONFLICT (identity, location) DO NOTHING",
 );
 /// The areas that a message speaks of.
-pub static CAP_AREAS: Statement =
-    Statement::new("SELECT lane, location FROM cap_area WHERE identity = $1 ORDER BY lane, location");
+pub static CAP_AREAS: Statement = Statement::new("SELECT location FROM cap_area WHERE identity = $1 ORDER BY location");
 /// Forgets them.
 pub static DROP_CAP_AREAS: Statement = Statement::new("DELETE FROM cap_area WHERE identity = $1");
 /// Forgets messages that were seen longer ago.

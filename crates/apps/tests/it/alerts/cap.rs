@@ -82,9 +82,9 @@ async fn a_cancel_that_comes_before_its_alert_counts_all_the_same() {
     let app = App::start(Given::default()).await;
     send(&app, &message("c", "Cancel", &about("a"), "Actual", &[])).await;
     send(&app, &message("a", "Alert", "", "Actual", &["North"])).await;
-    send(&app, &message("b", "Alert", "", "Actual", &["North"])).await;
+    send(&app, &message("b", "Alert", "", "Actual", &["North"]).replace("Storm", "Gale")).await;
     let told = lines(&app.told("alerts/#", 1).await);
-    assert_eq!(told, ["alerts/North/alert: open Storm 07:15-08:15 sticky"], "only the one that nobody cancelled");
+    assert_eq!(told, ["alerts/North/alert: open Gale 07:15-08:15 sticky"], "only the one that nobody cancelled");
     app.stop().await;
 }
 
@@ -94,6 +94,7 @@ async fn a_cancel_ends_no_alert_that_others_have_joined() {
     send(&app, &message("a", "Alert", "", "Actual", &["North"])).await;
     send(&app, &message("b", "Alert", "", "Actual", &["North"])).await;
     send(&app, &message("c", "Cancel", &about("a"), "Actual", &[])).await;
+    app.told("alerts-raw/+/end", 1).await;
     send(&app, &message("d", "Alert", "", "Actual", &["North"])).await;
     let told = lines(&app.told("alerts/#", 3).await);
     assert!(told.iter().all(|line| line.contains(": open Storm")), "{told:?}");
@@ -106,19 +107,40 @@ async fn a_test_or_exercise_is_told_elsewhere_in_other_words_and_ends_no_alert()
     send(&app, &message("a", "Alert", "", "Actual", &["North"])).await;
     send(&app, &message("t", "Alert", "", "Test", &["North"])).await;
     send(&app, &message("e", "Alert", "", "Exercise", &["North"])).await;
+    // A test's cancel is about the test of that name, and there is none.
     send(&app, &message("c", "Cancel", &about("a"), "Test", &[])).await;
+    send(&app, &message("z", "Alert", "", "Actual", &["Zone"])).await;
+    send(&app, &message("y", "Cancel", &about("z"), "Actual", &[])).await;
+    app.told("alerts/Zone/all-clear", 1).await;
     let test = lines(&app.told("alerts-test/#", 1).await);
     assert_eq!(test, ["alerts-test/North/alert: test-open TEST: Storm 07:15-08:15 sticky"]);
     let exercise = lines(&app.told("alerts-exercise/#", 1).await);
     assert_eq!(exercise, ["alerts-exercise/North/alert: exercise-open EXERCISE: Storm 07:15-08:15 sticky"]);
-    app.clock.advance(Duration::from_secs(3_600));
-    let told = lines(&app.told("alerts/#", 3).await);
+    assert_eq!(app.past("alerts/North/#").await.len(), 1, "nothing has ended it");
+    send(&app, &message("x", "Cancel", &about("a"), "Actual", &[])).await;
+    let told = lines(&app.told("alerts/North/#", 3).await);
     assert_eq!(told[0], "alerts/North/alert: open Storm 07:15-08:15 sticky");
     assert_eq!(told[1], "alerts/North/all-clear: all-clear Storm 07:15-08:15");
+    app.clock.advance(Duration::from_secs(3_600));
     assert_eq!(
         lines(&app.told("alerts-test/#", 3).await)[1],
         "alerts-test/North/all-clear: test-all-clear TEST: Storm 07:15-08:15"
     );
+    app.stop().await;
+}
+
+/// On several workers what an Update refers to may be handled before what it says itself.
+#[tokio::test]
+async fn an_update_ends_nothing_where_it_says_something_in_whatever_order_its_parts_are_handled() {
+    let app = App::start(Given::default()).await;
+    send(&app, &message("a", "Alert", "", "Actual", &["North", "South"])).await;
+    let identity = format!("met@example,a,{}", super::support::BEGIN.as_micros());
+    let references = serde_json::json!({ "ends": [identity], "lane": "actual", "but": ["North"] });
+    app.publish("alerts-raw/-/references", &references.to_string()).await;
+    app.told("alerts/South/all-clear", 1).await;
+    send(&app, &message("b", "Update", &about("a"), "Actual", &["North"]).replace("Storm", "Gale")).await;
+    let told = lines(&app.told("alerts/North/#", 2).await);
+    assert_eq!(told[1], "alerts/North/update: update Gale 07:15-08:15 sticky");
     app.stop().await;
 }
 

@@ -29,6 +29,17 @@ async fn a_silence_keeps_back_what_is_told_and_its_end_tells_what_is_still_so() 
 }
 
 #[tokio::test]
+async fn a_silence_is_over_alerts_alone_and_not_over_tests() {
+    let app = App::start(Given::default()).await;
+    assert_eq!(app.post("/alerts/api/silences", &note(10)).await.status, StatusCode::OK);
+    let test = super::cap::message("t", "Alert", "", "Test", &[HAIFA]);
+    assert_eq!(app.post("/alerts/api/cap", &test).await.status, StatusCode::OK);
+    let told = lines(&app.told("alerts-test/#", 1).await);
+    assert_eq!(told, ["alerts-test/Haifa/alert: test-open TEST: Storm 07:15-08:15 sticky"]);
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn a_silence_is_lifted_by_one_of_no_length() {
     let app = App::start(Given::default()).await;
     assert_eq!(app.post("/alerts/api/silences", &note(10)).await.status, StatusCode::OK);

@@ -1,10 +1,11 @@
 //! The contract with sources, over HTTP.
 
 use axum::http::{Request, StatusCode};
-use headwater_event::{Login, Principal, Topic};
+use headwater_event::{Clock, Login, Principal, Topic};
+use headwater_hub::access::{Keys, Openness, Policy, Rules, Secret, TokenRules, Tokens, Users};
 use headwater_hub::{Access, Ask, Limits};
 
-use super::support::{App, Given, HAIFA, report};
+use super::support::{App, BEGIN, Given, HAIFA, report};
 
 const OK: &str = "\"Event processed successfully\"";
 const BAD: &str = "\"Invalid event data\"";
@@ -120,6 +121,18 @@ async fn who_may_not_is_told_so_and_nothing_is_stored() {
     let taken = app.send(Request::post("/api/alerts").header("x-test-who", "ada"), &body).await;
     assert_eq!(taken.status, StatusCode::OK);
     assert_eq!(app.raw().await[0].event.headers.get("source"), Some("ada"));
+}
+
+#[tokio::test]
+async fn who_shows_nothing_where_a_login_might_help_is_asked_for_one() {
+    const KEYS: &str = r#"{"keys":[{"kty":"oct","kid":"k","k":"YSBzaGFyZWQga2V5IG9mIHRoaXJ0eS10d28gYnl0ZXM"}]}"#;
+    let rules = TokenRules { issuer: "i".into(), audience: "a".into(), ..TokenRules::default() };
+    let tokens = Tokens::new(Keys::read(&Secret::new(KEYS)).unwrap(), rules);
+    let policy = Policy::new(Openness::Rules, Rules::default(), Users::default(), Some(tokens));
+    let app = App::listening(Given { access: Access::keeping(policy, Clock::manual(BEGIN)), ..Given::default() });
+    let answer = app.post("/api/alerts", &report(HAIFA, "Rockets", 5)).await;
+    assert_eq!((answer.status, answer.json()["name"].as_str()), (StatusCode::UNAUTHORIZED, Some("not_authenticated")));
+    assert!(answer.header("www-authenticate").starts_with("Bearer"), "{:?}", answer.headers);
 }
 
 #[tokio::test]

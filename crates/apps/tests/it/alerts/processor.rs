@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_apps::alerts::{NAME, ProcessorSettings, processor};
-use headwater_event::{Bus, Clock, Event, EventId, Headers, Publication, Time, Topic};
+use headwater_event::{Bus, Clock, EventId};
 use headwater_eventlog::testing::TestDisk;
 use headwater_service::{Store, StoreUrl};
 
@@ -59,6 +59,22 @@ async fn what_is_active_ends_by_itself_and_is_told() {
     assert_eq!(app.post("/api/alerts", &later).await.status, StatusCode::OK);
     let told = lines(&app.told("alerts/#", 4).await);
     assert_eq!(told[3], "alerts/Haifa/alert: open Fire 07:25-07:30 sticky", "a new alert, not more of the old one");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn what_ended_while_the_processor_was_away_is_told_before_what_comes_after() {
+    let mut app = App::start(Given::default()).await;
+    post(&app, "Rockets", 10).await;
+    app.told("alerts/#", 1).await;
+    app.pause().await;
+    app.clock.advance(Duration::from_secs(1_200));
+    let later = report(HAIFA, "Fire", 10).replace("07:15:00Z", "07:35:00Z");
+    assert_eq!(app.post("/api/alerts", &later).await.status, StatusCode::OK);
+    app.go_on().await;
+    let told = lines(&app.told("alerts/Haifa/#", 4).await);
+    assert_eq!(told[1], "alerts/Haifa/all-clear: all-clear Rockets 07:15-07:25");
+    assert_eq!(told[3], "alerts/Haifa/alert: open Fire 07:35-07:45 sticky");
     app.stop().await;
 }
 
@@ -136,21 +152,15 @@ pub async fn disorder(url: &StoreUrl, folder: Arc<tempfile::TempDir>) {
     for place in 0..6 {
         for number in 0..5_u64 {
             let location = format!("place {place}");
-            let event = Event {
-                id: EventId::from_text(format!("{place}-{number}").into()).unwrap(),
-                topic: Topic::new(format!("alerts-raw/{location}/report")).unwrap(),
-                headers: Headers::none(),
-                payload: report(&location, if number == 4 { "Fire" } else { "Rockets" }, 60 + number).into(),
-                at: Time(0),
-            };
-            raw.extend(std::iter::repeat_n(event, 3));
+            let id = EventId::from_text(format!("{place}-{number}").into()).unwrap();
+            let body = report(&location, if number == 4 { "Fire" } else { "Rockets" }, 60 + number);
+            raw.extend(std::iter::repeat_n((id, format!("alerts-raw/{location}/report"), body), 3));
         }
     }
     // A shuffle that is the same each time: by steps of a number that has no divisor in common with how many there are.
-    let shuffled: Vec<Event> = (0..raw.len()).map(|at| raw[at * 37 % raw.len()].clone()).collect();
-    for event in shuffled {
-        let publication = Publication { event, sticky: false };
-        app.hub.publish(&headwater_event::Principal::anonymous(), vec![publication]).unwrap().await.unwrap();
+    for at in 0..raw.len() {
+        let (id, topic, body) = raw[at * 37 % raw.len()].clone();
+        app.publish_as(id, &topic, &body).await;
     }
     let is_open =
         |recorded: &&headwater_event::Recorded| recorded.event.payload.starts_with(b"{\"eventType\":\"open\"");
@@ -203,15 +213,7 @@ async fn what_is_no_report_on_the_raw_topic_becomes_a_dead_letter_and_holds_up_n
         ("alerts-raw/Haifa/cap", "x"),
         ("alerts-raw/%41/report", &report("A", "Fire", 5)),
     ] {
-        let event = Event {
-            id: EventId::generate(),
-            topic: Topic::new(topic).unwrap(),
-            headers: Headers::none(),
-            payload: payload.to_owned().into(),
-            at: Time(0),
-        };
-        let publication = Publication { event, sticky: false };
-        app.hub.publish(&headwater_event::Principal::anonymous(), vec![publication]).unwrap().await.unwrap();
+        app.publish(topic, payload).await;
     }
     post(&app, "Rockets", 5).await;
     assert_eq!(lines(&app.told("alerts/#", 1).await), ["alerts/Haifa/alert: open Rockets 07:15-07:20 sticky"]);

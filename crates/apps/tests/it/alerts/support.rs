@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, request};
 use headwater_apps::alerts::{AlertsSettings, NAME, ProcessorSettings, processor, routes};
-use headwater_event::{Bus, Clock, Filter, Principal, Recorded, Time};
+use headwater_event::{Bus, Clock, Event, EventId, Filter, Headers, Principal, Publication, Recorded, Time, Topic};
 use headwater_eventlog::testing::TestDisk;
 use headwater_eventlog::{EventLog, OpenOptions};
 use headwater_hub::{Access, From as Begin, Hub, Limits, Settings};
@@ -51,6 +51,7 @@ pub struct App {
     disk: TestDisk,
     store: Option<Store>,
     running: Option<Running>,
+    window: Duration,
     folder: Arc<TempDir>,
 }
 
@@ -86,11 +87,8 @@ impl App {
 
     pub async fn start_over(given: Given, disk: TestDisk, clock: Clock, folder: Arc<TempDir>, url: &StoreUrl) -> Self {
         let store = Store::open(url, NAME).await.unwrap();
-        let window = given.window;
         let mut app = Self::over(given, disk, clock, folder, Some(store));
-        let settings = ProcessorSettings { window, ..ProcessorSettings::default() };
-        let (bus, store) = (app.log.clone(), app.store.clone().unwrap());
-        app.running = Some(processor(settings).start(bus, store, app.clock.clone()).await.unwrap());
+        app.go_on().await;
         app
     }
 
@@ -111,7 +109,7 @@ impl App {
             ..AlertsSettings::default()
         };
         let router = routes(hub.clone(), settings);
-        Self { hub, clock, log, router, disk, store, running: None, folder }
+        Self { hub, clock, log, router, disk, store, running: None, window: given.window, folder }
     }
 
     /// The listener alone, as it comes up again after it was killed.
@@ -144,6 +142,24 @@ impl App {
         let (head, body) = response.into_parts();
         let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
         Answer { status: head.status, headers: head.headers, text }
+    }
+
+    /// Publishes by another edge than the application's own.
+    pub async fn publish(&self, topic: &str, payload: &str) {
+        self.publish_as(EventId::generate(), topic, payload).await;
+    }
+
+    /// The same, by this id.
+    pub async fn publish_as(&self, id: EventId, topic: &str, payload: &str) {
+        let event = Event {
+            id,
+            topic: Topic::new(topic.to_owned()).unwrap(),
+            headers: Headers::none(),
+            payload: payload.to_owned().into(),
+            at: Time(0),
+        };
+        let publication = Publication { event, sticky: false };
+        self.hub.publish(&Principal::anonymous(), vec![publication]).unwrap().await.unwrap();
     }
 
     /// What lies on disk of a filter.
@@ -181,11 +197,23 @@ impl App {
         all
     }
 
-    /// Ends the service in good order.
-    pub async fn stop(mut self) {
+    /// The service ends in good order, and the rest goes on.
+    pub async fn pause(&mut self) {
         if let Some(running) = self.running.take() {
             running.stop().await;
         }
+    }
+
+    /// The service begins again.
+    pub async fn go_on(&mut self) {
+        let settings = ProcessorSettings { window: self.window, ..ProcessorSettings::default() };
+        let (bus, store) = (self.log.clone(), self.store.clone().unwrap());
+        self.running = Some(processor(settings).start(bus, store, self.clock.clone()).await.unwrap());
+    }
+
+    /// Ends the service in good order.
+    pub async fn stop(mut self) {
+        self.pause().await;
     }
 }
 
