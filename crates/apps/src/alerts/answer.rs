@@ -70,6 +70,14 @@ impl Problem {
         Self { wait, ..Self::new(status, refusal.name(), refusal.to_string()) }
     }
 
+    /// Whether the request itself is at fault.
+    pub fn is_malformed(&self) -> bool {
+        matches!(
+            self.status,
+            StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY
+        )
+    }
+
     /// The answer: for sources that don't ask for a problem document their own words where they have some.
     pub fn answer(&self, headers: &HeaderMap) -> Response {
         let words = match self.status {

@@ -25,31 +25,32 @@ pub async fn alerts(State(alerts): State<Alerts>, request: Request) -> Response 
     let (head, body) = request.into_parts();
     let taken =
         if is_xml(&head.headers) { message(&alerts, &head, body).await } else { report(&alerts, &head, body).await };
-    answered(&head.headers, taken)
+    answered(&alerts, &head.headers, &taken)
 }
 
 /// `POST /alerts/api/cap`: a CAP message, whatever the content type says.
 pub async fn cap(State(alerts): State<Alerts>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let taken = message(&alerts, &head, body).await;
-    answered(&head.headers, taken)
+    answered(&alerts, &head.headers, &taken)
 }
 
 /// `POST /alerts/api/silences`
 pub async fn silence(State(alerts): State<Alerts>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let taken = note(&alerts, &head, body, raw::SILENCE).await;
-    answered(&head.headers, taken)
+    answered(&alerts, &head.headers, &taken)
 }
 
 /// `POST /alerts/api/acknowledgements`
 pub async fn acknowledge(State(alerts): State<Alerts>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let taken = note(&alerts, &head, body, raw::ACKNOWLEDGE).await;
-    answered(&head.headers, taken)
+    answered(&alerts, &head.headers, &taken)
 }
 
-fn answered(headers: &HeaderMap, taken: Result<(), Problem>) -> Response {
+fn answered(alerts: &Alerts, headers: &HeaderMap, taken: &Result<(), Problem>) -> Response {
+    alerts.0.counts.note(taken);
     match taken {
         Ok(()) => answer::ok(&answer::PROCESSED),
         Err(problem) => problem.answer(headers),

@@ -7,6 +7,7 @@
 mod answer;
 mod board;
 pub mod cap;
+mod counts;
 mod feed;
 mod incoming;
 mod keys;
@@ -86,6 +87,7 @@ struct Shared {
     hub: Arc<Hub>,
     settings: AlertsSettings,
     keys: Keys,
+    counts: counts::Counts,
 }
 
 impl Alerts {
@@ -97,13 +99,14 @@ impl Alerts {
 /// The application's routes: `/api/alerts`, and all below `/alerts`.
 pub fn routes(hub: Arc<Hub>, settings: AlertsSettings) -> Router {
     let (listens, shows) = (settings.listener, settings.notifier.is_some());
-    let alerts = Alerts(Arc::new(Shared { hub, settings, keys: Keys::default() }));
+    let alerts = Alerts(Arc::new(Shared { hub, settings, keys: Keys::default(), counts: counts::Counts::default() }));
     let mut routes = Router::new();
     if listens {
         for path in ["/api/alerts", "/api/alerts/", "/alerts/api/alerts", "/alerts/api/alerts/"] {
             routes = routes.route(path, post(listener::alerts));
         }
         routes = routes
+            .route("/alerts/api/counts", get(counts::counts))
             .route("/alerts/api/cap", post(listener::cap))
             .route("/alerts/api/silences", post(listener::silence))
             .route("/alerts/api/acknowledgements", post(listener::acknowledge));

@@ -1,12 +1,13 @@
 // What is active, folded from what is told: plain functions, so that they can be tried without a page.
 
-const ROOTS = { 'alerts': 'actual', 'alerts-exercise': 'exercise', 'alerts-test': 'test' };
+const ROOTS = new Map([['alerts', 'actual'], ['alerts-exercise', 'exercise'], ['alerts-test', 'test']]);
+const WORDS = new Set(['open', 'close', 'update', 'all-clear', 'pre-alert', 'pre-alert-end']);
 const MIXED = 'Mixed Threats';
 
 // A topic's parts: which lane, which place, which stage.
 export function partsOf(topic) {
   const [root, level, stage] = topic.split('/');
-  return { status: ROOTS[root], level, stage };
+  return { status: ROOTS.get(root), level, stage };
 }
 
 // The next state after an event, and what a person is told of it; `null` for what says nothing.
@@ -15,7 +16,8 @@ export function fold(active, event, now) {
   if (!status || !event.payload) return null;
   let said;
   try { said = JSON.parse(event.payload); } catch { return null; }
-  const word = said.eventType?.replace(/^(test|exercise)-/, '');
+  const word = String(said?.eventType).replace(/^(test|exercise)-/, '');
+  if (!WORDS.has(word)) return null;
   const key = `${status}/${stage === 'pre-alert' ? 'pre-alert' : 'alert'}/${level}`;
   const told = {
     key, status, word, location: String(said.location), type: String(said.type), sentTime: said.sentTime, end: Date.parse(said.duration),

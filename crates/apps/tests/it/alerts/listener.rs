@@ -47,6 +47,11 @@ async fn what_is_no_report_is_refused_in_the_words_that_sources_know_and_nothing
     let long = app.post("/api/alerts", &format!("{}{good}", " ".repeat(20_000))).await;
     assert_eq!((long.status, long.text.as_str()), (StatusCode::PAYLOAD_TOO_LARGE, BAD));
     assert!(app.raw().await.is_empty());
+    assert_eq!(app.post("/api/alerts", &good).await.status, StatusCode::OK);
+    assert_eq!(
+        app.get("/alerts/api/counts").await.json(),
+        serde_json::json!({ "taken": 1, "malformed": 9, "refused": 0 })
+    );
 }
 
 #[tokio::test]
