@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context;
 use axum::Router;
 use axum::http::Extensions;
+use headwater_apps::alerts::{self, AlertsSettings, ProcessorSettings};
 use headwater_apps::intake::{self, IntakeSettings};
 use headwater_apps::shop::{self, FrontSettings, ShopSettings, inventory, order};
 use headwater_edge::http::{Caller, Part};
@@ -49,6 +50,7 @@ impl Apps {
             match app {
                 App::Intake => apps.start_intake(ground),
                 App::Shop => apps.start_shop(ground).await?,
+                App::Alerts => apps.start_alerts(ground).await?,
             }
         }
         Ok(apps)
@@ -86,6 +88,32 @@ impl Apps {
             };
             self.add(shop::routes(ground.hub.clone(), settings));
         }
+        Ok(())
+    }
+
+    async fn start_alerts(&mut self, ground: &Ground<'_>) -> anyhow::Result<()> {
+        let has = |role| ground.has(role);
+        if !has(Role::Listener) && !has(Role::Processor) && !has(Role::Notifier) {
+            return Ok(());
+        }
+        let settings = &ground.config.alerts;
+        let store = if has(Role::Processor) || has(Role::Notifier) {
+            Some(Self::open(ground, alerts::NAME).await?)
+        } else {
+            None
+        };
+        if let Some(store) = store.as_ref().filter(|_| has(Role::Processor)) {
+            let processor = ProcessorSettings { window: settings.window, record_kept: settings.record_kept };
+            self.run(ground, alerts::processor(processor), store).await?;
+        }
+        let settings = AlertsSettings {
+            listener: has(Role::Listener),
+            notifier: store.as_ref().filter(|_| has(Role::Notifier)).map(Store::reader),
+            who: Arc::new(caller),
+            clock: ground.config.hub.clock.clone(),
+            cap_sender: settings.cap_sender.clone(),
+        };
+        self.add(alerts::routes(ground.hub.clone(), settings));
         Ok(())
     }
 

@@ -9,13 +9,13 @@ use headwater_edge::accept::{AcceptCounts, Listener, Stop};
 use headwater_edge::tls::{Spoken, Tls};
 use headwater_edge::{frames, http, mqtt};
 use headwater_event::Health;
-use headwater_hub::Hub;
+use headwater_hub::{Hub, Lane};
 use tokio::task::JoinSet;
 
 use crate::access::{self, Reloading};
 use crate::apps::{Apps, Ground};
 use crate::cli::ServeArgs;
-use crate::config::{self, Config, Loaded, Role, Sources};
+use crate::config::{self, App, Config, Loaded, Role, Sources};
 use crate::console::{self, Facts};
 use crate::engine::Engine;
 use crate::exit;
@@ -55,6 +55,9 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
     let mut settings = config.hub.clone();
     let (access, files) = access::open(loaded)?;
     settings.access = access;
+    if config.apps.contains(&App::Alerts) {
+        settings.limits.lane = Some(Lane::new("alerts-raw/"));
+    }
     let hub = Hub::start(engine.bus.clone(), settings);
 
     let mut listening = Listening::default();

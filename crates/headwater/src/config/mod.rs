@@ -22,6 +22,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use headwater_apps::alerts::{AlertsSettings, ProcessorSettings};
 use headwater_apps::shop::ShopSettings;
 use headwater_edge::accept::AcceptSettings;
 use headwater_edge::frames::FrameSettings;
@@ -81,6 +82,8 @@ pub struct Config {
     pub apps: Vec<App>,
     /// The shop.
     pub shop: Shop,
+    /// The public alerts.
+    pub alerts: Alerts,
     /// Where users, rules and keys lie.
     pub access: AccessFiles,
     /// Who may do what without an identity.
@@ -101,6 +104,17 @@ pub struct Shop {
     pub release_after: Duration,
 }
 
+/// The settings of the public alerts.
+#[derive(Clone, Debug)]
+pub struct Alerts {
+    /// The same content within this time is the same alert.
+    pub window: Duration,
+    /// For how long it is on record who sent what.
+    pub record_kept: Duration,
+    /// Who sends, in CAP messages that are given out.
+    pub cap_sender: String,
+}
+
 /// An application that ships with the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum App {
@@ -108,17 +122,20 @@ pub enum App {
     Intake,
     /// A web shop.
     Shop,
+    /// Public alerts.
+    Alerts,
 }
 
 impl App {
     /// All that there are.
-    pub const ALL: [Self; 2] = [Self::Intake, Self::Shop];
+    pub const ALL: [Self; 3] = [Self::Intake, Self::Shop, Self::Alerts];
 
     /// Its name in settings and in paths.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Intake => "intake",
             Self::Shop => "shop",
+            Self::Alerts => "alerts",
         }
     }
 
@@ -127,6 +144,7 @@ impl App {
         match self {
             Self::Intake => "Message log",
             Self::Shop => "Web shop",
+            Self::Alerts => "Public alerts",
         }
     }
 
@@ -135,6 +153,7 @@ impl App {
         match self {
             Self::Intake => "what clients log over the frame protocol, live",
             Self::Shop => "catalogue, orders and stock, with the books kept right",
+            Self::Alerts => "what sources report, told to everybody at once",
         }
     }
 }
@@ -211,6 +230,11 @@ impl Default for Config {
             hub: headwater_hub::Settings::default(),
             apps: App::ALL.to_vec(),
             shop: Shop { root_paths: false, release_after: ShopSettings::default().release_after },
+            alerts: Alerts {
+                window: ProcessorSettings::WINDOW,
+                record_kept: ProcessorSettings::RECORD_KEPT,
+                cap_sender: AlertsSettings::CAP_SENDER.to_owned(),
+            },
 
             access: AccessFiles::default(),
             anonymous: Anonymous::Auto,
