@@ -11,7 +11,9 @@ pub struct ServiceOptions {
     pub batch_max: usize,
     /// How many deliveries a worker holds at once, with those that wait for an earlier one of their key.
     pub in_flight_max: usize,
-    /// How many batches are worked on side by side on PostgreSQL. SQLite has one writer, so always one.
+    /// How many batches are worked on side by side on PostgreSQL, events of one key always in the same; 1 without
+    /// [`key_of`](crate::Service::key_of). Where handlers of different keys change the same rows, 1 is faster: they'd wait for
+    /// each other's commits, or lock each other out. SQLite has one writer, so always one.
     pub lanes: usize,
     /// After how many attempts an event becomes a dead letter.
     pub attempts_max: u32,

@@ -137,7 +137,9 @@ impl Worker {
     ) -> Result<Self, StoreError> {
         let options = &context.service.options;
         let now = context.clock.now();
-        let lanes = Lane::open(store, &context, options.lanes)?;
+        // Without keys nothing is known to be independent: transactions side by side would wait for each other's rows.
+        let lanes = if context.service.key_of.is_some() { options.lanes } else { 1 };
+        let lanes = Lane::open(store, &context, lanes)?;
         let places = lanes.into_iter().map(|lane| Place {
             lane,
             pending: VecDeque::new(),
@@ -297,7 +299,7 @@ impl Worker {
         match self.order.admit(Item { work: Work::Delivery(delivery), key }, tag.seq, held_max) {
             Admitted::Now(item) => self.line_up(item),
             Admitted::Held => {}
-            Admitted::Full(_) => {
+            Admitted::Full => {
                 let why = "too many events wait for an earlier one of their key".to_owned();
                 self.settle(vec![(tag, Settlement::Retry { after: Some(AGAIN.cap), why })]);
             }

@@ -32,7 +32,7 @@ pub(super) enum Admitted {
     /// It waits for an earlier one.
     Held,
     /// It would have to wait, and too many do.
-    Full(Item),
+    Full,
 }
 
 impl Order {
@@ -45,7 +45,7 @@ impl Order {
             return Admitted::Now(item);
         }
         if self.held >= held_max {
-            return Admitted::Full(item);
+            return Admitted::Full;
         }
         self.held += 1;
         stopped.held.push_back(item);
@@ -149,7 +149,7 @@ mod tests {
         let mut order = Order::default();
         order.stop("a", 1, Time(100), Vec::new());
         assert!(matches!(order.admit(item(2, "a"), 2, 1), Admitted::Held));
-        assert!(matches!(order.admit(item(3, "a"), 3, 1), Admitted::Full(_)));
+        assert!(matches!(order.admit(item(3, "a"), 3, 1), Admitted::Full));
         assert_eq!(order.next_moment(), Some(Time(100)));
         assert_eq!(seqs(order.overdue(Time(100))), [2]);
         assert!(!order.is_stopped("a"));

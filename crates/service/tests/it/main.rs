@@ -1,4 +1,11 @@
 //! The kit over a real bus: what a handler does happens once, whatever comes twice, fails, or is killed.
 
+mod crashes;
+mod early;
 mod effects;
+mod faults;
 mod kit;
+mod order;
+mod retry;
+mod store;
+mod timers;

@@ -1,5 +1,7 @@
 //! A bench for tests of services: any bus, a store of its own, a clock that the test moves.
 
+mod postgres;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,6 +12,7 @@ use headwater_event::{
 };
 use serde::Serialize;
 
+pub use self::postgres::Postgres;
 use crate::{Running, Service, StartError, Statement, Store, StoreError, StoreUrl, body};
 
 /// How long a test waits for something that should happen at once, before it fails rather than hang.
@@ -210,6 +213,12 @@ impl Bench {
         let row = reader.query_opt(&Statement::new(sql), &[]).await?;
         row.ok_or_else(|| StoreError::Row("there's no row".into()))?.int(0)
     }
+}
+
+/// The kit's own statements.
+#[must_use]
+pub fn kit_statements() -> Vec<&'static Statement> {
+    crate::schema::statements()
 }
 
 fn group(service: &str) -> GroupName {
