@@ -27,7 +27,7 @@ fn flags_win_over_environment_over_file_over_default() {
         ("http.addr", "127.0.0.1:5", Origin::Flag("http".into())),
         ("frames.addr", "127.0.0.1:4", Origin::Env("HEADWATER_FRAMES".into())),
         ("data.dir", "a", Origin::File { path: "headwater.toml".into(), line: 6 }),
-        ("apps.enabled", "intake", Origin::Default),
+        ("apps.enabled", "intake,shop,alerts", Origin::Default),
     ] {
         assert_eq!(origin(&loaded, name), from);
         assert_eq!(super::table::find(name).unwrap().show(&mut loaded.config), value);

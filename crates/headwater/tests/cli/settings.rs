@@ -22,7 +22,7 @@ fn check_tells_each_value_and_where_it_comes_from() {
     assert_eq!(of("frames.addr"), ("127.0.0.1:2", "headwater.toml line 2"));
     assert_eq!(of("data.dir"), ("elsewhere", "HEADWATER_DATA"));
     assert_eq!(of("logging.level"), ("debug", "HEADWATER_LOG"));
-    assert_eq!(of("apps.enabled"), ("intake", "default"));
+    assert_eq!(of("apps.enabled"), ("intake,shop,alerts", "default"));
 }
 
 #[test]

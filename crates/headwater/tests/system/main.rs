@@ -9,6 +9,7 @@
 mod frame_client;
 mod http_client;
 mod load;
+mod mosquitto;
 mod mqtt_client;
 mod mqtt_one_gate;
 mod mqtt_rumqttc;
@@ -23,5 +24,6 @@ mod mqtt_sessions;
 mod nothing_twice_from_a_resending_client;
 mod overload_is_refused_not_suffered;
 mod refused_means_nothing_happened;
+mod shop;
 mod sticky_first;
 mod torn_tail;

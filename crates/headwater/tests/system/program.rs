@@ -17,21 +17,30 @@ pub struct Place {
     _own: Option<tempfile::TempDir>,
     args: Vec<String>,
     wrapper: Option<String>,
+    mqtt: String,
 }
 
 impl Place {
     pub fn new() -> Self {
         let own = tempfile::tempdir().expect("a temporary folder");
-        Self { dir: own.path().to_path_buf(), _own: Some(own), args: Vec::new(), wrapper: None }
+        let dir = own.path().to_path_buf();
+        Self { _own: Some(own), ..Self::at(&dir) }
     }
 
     pub fn at(dir: &Path) -> Self {
-        Self { dir: dir.to_path_buf(), _own: None, args: Vec::new(), wrapper: None }
+        let mqtt = "127.0.0.1:0".to_owned();
+        Self { dir: dir.to_path_buf(), _own: None, args: Vec::new(), wrapper: None, mqtt }
     }
 
     /// A further command-line argument.
     pub fn arg(mut self, arg: &str) -> Self {
         self.args.push(arg.to_owned());
+        self
+    }
+
+    /// MQTT at this address, so that it's found there again after a restart.
+    pub fn mqtt_at(mut self, addr: SocketAddr) -> Self {
+        self.mqtt = addr.to_string();
         self
     }
 
@@ -89,7 +98,7 @@ impl Place {
         let said = self.dir.join("said");
         let mut child = self
             .command()
-            .args(["serve", "--http", "127.0.0.1:0", "--frames", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"])
+            .args(["serve", "--http", "127.0.0.1:0", "--frames", "127.0.0.1:0", "--mqtt", &self.mqtt])
             .arg("--data")
             .arg(self.data())
             .arg("--ready-file")
@@ -111,9 +120,10 @@ impl Place {
             assert!(begun.elapsed() < PATIENCE, "not ready: {}", fs::read_to_string(&said).unwrap_or_default());
             std::thread::yield_now();
         };
+        // A process that isn't an edge has no MQTT and no frames; whoever asks it by them finds nobody.
         let address = |protocol: &str| -> SocketAddr {
             let line = lines.lines().find_map(|line| line.strip_prefix(&format!("listening {protocol} ")));
-            line.and_then(|addr| addr.trim().parse().ok()).unwrap_or_else(|| panic!("no {protocol} in {lines:?}"))
+            line.map_or(SocketAddr::from(([127, 0, 0, 1], 0)), |addr| addr.trim().parse().expect("an address"))
         };
         Ok(Running { http: address("http"), frames: address("frames"), mqtt: address("mqtt"), child, said })
     }

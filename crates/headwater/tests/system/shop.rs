@@ -1,0 +1,222 @@
+//! The shop as three processes over the bus of another program: front, inventory and orders, each killed and started again.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::Instant;
+
+use headwater_service::StoreUrl;
+use headwater_service::testing::Postgres;
+use serde_json::{Value, json};
+
+use crate::http_client::HttpClient;
+use crate::mosquitto::Mosquitto;
+use crate::program::{PATIENCE, Place, Running};
+
+/// How many orders each run places.
+const ORDERS: usize = 200;
+
+/// A role in a process of its own.
+struct Worker {
+    place: Place,
+    running: Option<Running>,
+}
+
+impl Worker {
+    fn start(roles: &str, engine: &str, store: &str) -> Self {
+        let mut place = Place::new().arg("--roles").arg(roles).arg("--apps").arg("shop").arg("--store").arg(store);
+        if !engine.is_empty() {
+            place = place.arg("--engine").arg(engine);
+        }
+        let running = Some(place.start());
+        Self { place, running }
+    }
+
+    fn kill(&mut self) {
+        self.running.take().expect("it runs").kill();
+    }
+
+    fn start_again(&mut self) {
+        self.running = Some(self.place.start());
+    }
+
+    fn http(&self) -> SocketAddr {
+        self.running.as_ref().expect("it runs").http
+    }
+}
+
+/// The three, and what they share.
+struct Shop {
+    front: Worker,
+    inventory: Worker,
+    order: Worker,
+    store: String,
+}
+
+fn free_addr() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+impl Shop {
+    /// All three over a broker.
+    fn over(engine: &str, store: &str) -> Self {
+        let inventory = Worker::start("inventory", engine, store);
+        let order = Worker::start("order", engine, store);
+        Self { front: Worker::start("front", engine, store), inventory, order, store: store.to_owned() }
+    }
+
+    /// The front's process is the hub, and the two others are its clients.
+    fn over_its_front(store: &str) -> Self {
+        let mqtt = free_addr();
+        let front = Place::new().arg("--roles").arg("edge,front").arg("--apps").arg("shop").arg("--store").arg(store);
+        let front = front.mqtt_at(mqtt);
+        let running = Some(front.start());
+        let engine = format!("mqtt://{mqtt}");
+        Self {
+            front: Worker { place: front, running },
+            inventory: Worker::start("inventory", &engine, store),
+            order: Worker::start("order", &engine, store),
+            store: store.to_owned(),
+        }
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &Value) -> std::io::Result<(u16, Value)> {
+        let mut client = HttpClient::connect(self.front.http())?;
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        let answer = client.request(method, path, &[("content-type", "application/json")], &body)?;
+        let json = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+        Ok((answer.status, json))
+    }
+
+    /// Places an order as a client does that can't be sure: with a key, until it's told that the order is taken.
+    fn order(&self, key: usize, product: i64, count: i64) -> String {
+        let body = json!({ "items": [{ "inventoryId": product, "count": count }] }).to_string();
+        let key = format!("order-{key}");
+        let begun = Instant::now();
+        loop {
+            assert!(begun.elapsed() < PATIENCE, "order {key} is never taken");
+            let Ok(mut client) = HttpClient::connect(self.front.http()) else { continue };
+            let headers = [("content-type", "application/json"), ("idempotency-key", key.as_str())];
+            match client.request("POST", "/shop/order", &headers, body.as_bytes()) {
+                Ok(answer) if answer.status == 201 => {
+                    return answer.json()["orderId"].as_str().expect("an id").to_owned();
+                }
+                // 409: the first attempt is still under way; 503: not stored.
+                Ok(answer) => assert!(matches!(answer.status, 409 | 503), "{}: {}", answer.status, answer.text()),
+                Err(_) => {}
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Waits until the order has a status other than `unknown`, and another than this.
+    fn status_beyond(&self, id: &str, not: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            if let Ok((200, answer)) = self.ask("GET", &format!("/shop/order/{id}"), &Value::Null) {
+                let status = answer["order_status"].as_str().unwrap_or_default().to_owned();
+                if status != "unknown" && status != not {
+                    return status;
+                }
+            }
+            assert!(begun.elapsed() < PATIENCE, "order {id} stays as it is; {}", self.said());
+            std::thread::yield_now();
+        }
+    }
+
+    fn said(&self) -> String {
+        let of = |worker: &Worker| worker.running.as_ref().map(Running::said).unwrap_or_default();
+        format!("front: {}\ninventory: {}\norder: {}", of(&self.front), of(&self.inventory), of(&self.order))
+    }
+
+    fn balance(&self, product: i64) -> i64 {
+        let (_, products) = self.ask("GET", "/shop/inventory", &Value::Null).expect("the catalogue");
+        let products = products.as_array().expect("a list").iter();
+        products.clone().find(|found| found["id"] == product).expect("the product")["balance"]
+            .as_i64()
+            .expect("a number")
+    }
+
+    /// Waits until the front's catalogue says so: it hears of changes by events.
+    fn balance_becomes(&self, product: i64, expected: i64) {
+        let begun = Instant::now();
+        while self.balance(product) != expected {
+            assert!(begun.elapsed() < PATIENCE, "{} and never {expected}; {}", self.balance(product), self.said());
+            std::thread::yield_now();
+        }
+    }
+
+    fn audit(&self) {
+        let output = self.front.place.run(&["shop", "audit", "--store", &self.store]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// An order, its success, its cancel, and the stock that returns.
+fn an_order_goes_its_way(shop: &Shop) {
+    let id = shop.order(0, 1, 150);
+    assert_eq!(shop.status_beyond(&id, ""), "successful");
+    shop.balance_becomes(1, 50);
+    let too_many = shop.order(1, 1, 51);
+    assert_eq!(shop.status_beyond(&too_many, ""), "unsuccessful");
+    let (status, _) = shop.ask("DELETE", &format!("/shop/order/{id}"), &Value::Null).expect("an answer");
+    assert!(matches!(status, 202 | 204), "{status}");
+    assert_eq!(shop.status_beyond(&id, "successful"), "canceled");
+    shop.balance_becomes(1, 200);
+    shop.audit();
+}
+
+/// Orders come while one process after the other is killed; each that was taken is decided, and the books balance.
+fn orders_outlive_kills(shop: &mut Shop, kill_front: bool) {
+    let mut ids = Vec::new();
+    for at in 0..ORDERS {
+        ids.push(shop.order(1_000 + at, 2, 2));
+        match at % 40 {
+            7 => shop.inventory.kill(),
+            15 => shop.inventory.start_again(),
+            20 => shop.order.kill(),
+            28 => shop.order.start_again(),
+            35 if kill_front => {
+                shop.front.kill();
+                shop.front.start_again();
+            }
+            _ => {}
+        }
+    }
+    let decided: Vec<_> = ids.iter().map(|id| shop.status_beyond(id, "")).collect();
+    let successful = decided.iter().filter(|status| *status == "successful").count();
+    assert_eq!(successful, 100, "200 of it are enough for 100 orders of 2: {decided:?}");
+    shop.balance_becomes(2, 0);
+    shop.audit();
+}
+
+fn sqlite(folder: &Path) -> String {
+    format!("sqlite:{}", folder.display())
+}
+
+#[test]
+fn the_shop_is_three_processes_over_a_hub() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut shop = Shop::over_its_front(&sqlite(folder.path()));
+    an_order_goes_its_way(&shop);
+    orders_outlive_kills(&mut shop, true);
+}
+
+#[test]
+fn the_shop_is_three_processes_over_mosquitto() {
+    let mosquitto = Mosquitto::start();
+    let folder = tempfile::tempdir().unwrap();
+    let mut shop = Shop::over(&mosquitto.url(), &sqlite(folder.path()));
+    an_order_goes_its_way(&shop);
+    orders_outlive_kills(&mut shop, true);
+}
+
+#[test]
+fn the_shop_is_three_processes_over_a_hub_on_postgresql() {
+    let Some(postgres) = Postgres::start() else { return };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let StoreUrl::Postgres { config: url } = runtime.block_on(postgres.database()) else { unreachable!() };
+    let mut shop = Shop::over_its_front(&url);
+    an_order_goes_its_way(&shop);
+    orders_outlive_kills(&mut shop, true);
+}
