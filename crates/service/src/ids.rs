@@ -27,7 +27,7 @@ impl Namer {
     pub(crate) fn event(&self, service: &str, event: &Event) -> Cause {
         let millis = match &event.id {
             // Version 7 begins with its milliseconds, and so do the ids made here.
-            EventId::Uuid(uuid) if matches!(uuid.get_version_num(), 7 | 8) => millis_of(uuid),
+            EventId::Uuid(uuid) | EventId::Own(uuid) if matches!(uuid.get_version_num(), 7 | 8) => millis_of(uuid),
             _ => event.at.as_micros() / 1_000,
         };
         Cause { mark: self.hash(&[b"event", service.as_bytes(), &crate::inbox::id_bytes(&event.id)]), millis }

@@ -80,7 +80,9 @@ impl Outgoing {
     pub fn headers<'a>(mut self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Failure> {
         let have = self.headers;
         let mut all: Vec<(&str, &str)> = have.iter().collect();
-        all.extend(pairs.into_iter().map(|(name, value)| (name, value)));
+        for pair in pairs {
+            all.push(pair);
+        }
         self.headers = headers_of(all)?;
         Ok(self)
     }

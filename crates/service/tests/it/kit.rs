@@ -52,7 +52,7 @@ impl std::ops::Deref for House {
 
 impl House {
     pub fn sqlite() -> Self {
-        Self::with(|bus| Bench::sqlite(bus))
+        Self::with(Bench::sqlite)
     }
 
     pub async fn postgres() -> Option<Self> {
