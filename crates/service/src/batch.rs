@@ -29,6 +29,10 @@ const EARLY_LOOKS: Backoff =
 /// The most events put aside at once; beyond them an early one comes again by way of the bus.
 pub(crate) const PARKED_MAX: usize = 100_000;
 
+/// How often a worker may die with an event in hand, for each attempt that a handler has: beyond that it may be the event that
+/// kills it. A process that is killed a few dozen times by others makes no dead letters.
+const DEATHS_PER_ATTEMPT_MAX: u32 = 8;
+
 /// What all batches of a worker share.
 pub(crate) struct Context {
     pub(crate) service: Arc<Service>,
@@ -197,6 +201,11 @@ impl Run<'_, '_> {
         }
         if !is_news {
             return Ok(Fate::Done);
+        }
+        let max = self.context.service.options.attempts_max;
+        if max != 0 && delivery.attempt > max.saturating_mul(DEATHS_PER_ATTEMPT_MAX) {
+            self.unclaim(claim).await?;
+            return Ok(Fate::Dead(format!("its worker went away without an answer {} times", delivery.attempt - 1)));
         }
         let failure = match self.call_event(event).await? {
             Ok(()) => return Ok(Fate::Done),

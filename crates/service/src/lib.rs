@@ -11,6 +11,7 @@ mod batch;
 pub mod body;
 mod effects;
 mod failure;
+mod group;
 mod guard;
 mod handler;
 mod ids;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use headwater_event::{Bus, BusError, Clock, Filter, GroupName, GroupOptions, Health, Member};
+use headwater_event::{Bus, BusError, Clock, Health};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -10,7 +10,7 @@ use crate::batch::Context;
 use crate::service::Service;
 use crate::store::{Store, StoreError, check_name};
 use crate::worker::{self, BeginError, STOP_WAIT, Shared, Worker};
-use crate::{late, schema};
+use crate::{group, late, schema};
 
 /// Why a service can't start.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,14 @@ pub enum StartError {
         name: &'static str,
         /// What the bus said.
         error: BusError,
+    },
+    /// Its group was made for other events, and can't be made anew now.
+    #[error("the service {name} wants other events than its group was made for: {why}")]
+    Group {
+        /// Which one.
+        name: &'static str,
+        /// What stands in the way.
+        why: String,
     },
     /// Its seed failed; nothing of it stays.
     #[error("the service {name} can't fill its tables: {why}")]
@@ -79,7 +87,7 @@ impl Running {
             BeginError::Store(error) => failed(error),
             BeginError::Seed(why) => StartError::Seed { name, why },
         })?;
-        let member = join(&*bus, &context).await.map_err(|error| StartError::Bus { name, error })?;
+        let member = group::join(&*bus, &context).await?;
         let shared = Arc::new(Shared::default());
         let (stop, stopped) = watch::channel(false);
         let worker = Worker::new(context, bus, member, &store, Arc::clone(&shared), stopped).map_err(failed)?;
@@ -144,25 +152,4 @@ fn check(service: &Service) -> Result<(), StartError> {
         return Ok(());
     }
     Err(StartError::Definition { name: service.name, faults: faults.join("; ") })
-}
-
-/// Joins the service's group, and makes it when there's none.
-async fn join(bus: &dyn Bus, context: &Context) -> Result<Box<dyn Member>, BusError> {
-    let service = &context.service;
-    let late = Filter::new(context.late_topic.as_str()).map_err(|_| BusError::Unable("keep such a topic"))?;
-    let mut filters: Vec<Filter> = service.routes.iter().map(|(filter, _)| filter.clone()).collect();
-    filters.push(late);
-    let options = &service.options;
-    let name =
-        GroupName::new(format!("service/{}", service.name)).map_err(|_| BusError::Unable("keep such a group"))?;
-    let group = GroupOptions {
-        start: options.start,
-        in_flight_max: options.in_flight_max.max(1),
-        lease: options.lease,
-        // The kit counts itself: a process that is killed often must not make dead letters of what it had in hand.
-        attempts_max: 0,
-        backoff: options.backoff,
-        ..GroupOptions::new(filters)
-    };
-    bus.join(&name, group).await
 }

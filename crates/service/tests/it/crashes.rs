@@ -15,6 +15,8 @@ on_both_stores! {
     a_crash_between_relay_and_its_note_sends_the_same_events_again
     a_bus_that_refuses_is_asked_again_and_nothing_is_lost
     kills_at_any_moment_lose_nothing_and_double_nothing
+    an_event_that_was_in_hand_at_every_death_is_given_up
+    a_service_that_wants_other_events_goes_on_where_it_was
 }
 
 /// What was on the bus when a worker died before its note is there twice, with the same id: a log that recognises ids keeps
@@ -127,4 +129,44 @@ async fn kills_at_any_moment_lose_nothing_and_double_nothing(house: House) {
     assert_eq!(house.int("books", "SELECT SUM(sum) FROM account").await, sum);
     assert_eq!(distinct(&house).await, 30 * rounds);
     assert_eq!(house.int("books", "SELECT COUNT(*) FROM kit_outbox").await, 0);
+}
+
+async fn an_event_that_was_in_hand_at_every_death_is_given_up(house: House) {
+    Faults::set(&house.faults.no_settle, true);
+    async fn fails(_: &mut Tx<'_>, _: &Event) -> Result<(), Failure> {
+        Err(Failure::retry("never heard"))
+    }
+    house.publish("add", &add("anna", 5)).await;
+    // With one attempt, eight deaths are believed to be chance.
+    let options = headwater_service::ServiceOptions { attempts_max: 1, ..Default::default() };
+    for death in 1..=8 {
+        let running = house.start(books().on("add", fails).options(options.clone())).await;
+        until(&format!("death {death}"), || house.stat("books").in_flight == 1).await;
+        drop(running);
+        until("it's given back", || house.stat("books").in_flight == 0).await;
+    }
+    assert_eq!(house.stat("books").dead, 0);
+    Faults::set(&house.faults.no_settle, false);
+    let running = house.start(books().on("add", book).options(options)).await;
+    until("it's given up", || house.stat("books").dead == 1).await;
+    assert!(house.dead_letters("books").await[0].why.contains("went away"));
+    running.stop().await;
+    assert_eq!(house.int("books", "SELECT COUNT(*) FROM account").await, 0);
+}
+
+async fn a_service_that_wants_other_events_goes_on_where_it_was(house: House) {
+    let running = house.start(books().on("add", book)).await;
+    house.publish("add", &add("anna", 1)).await;
+    house.publish("open", &add("anna", 2)).await;
+    house.settled("books").await;
+    running.stop().await;
+    house.publish("open", &add("anna", 4)).await;
+    let running = house.start(books().on("add", book).on("open", book)).await;
+    let other = house.try_start(books().on("add", book)).await;
+    assert!(other.err().unwrap().to_string().contains("other workers"));
+    house.publish("add", &add("anna", 8)).await;
+    house.settled("books").await;
+    running.stop().await;
+    // What came before it was wanted stays unwanted; nothing that was handled is handled again.
+    assert_eq!(house.int("books", "SELECT sum FROM account").await, 13);
 }
