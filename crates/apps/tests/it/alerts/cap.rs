@@ -3,7 +3,18 @@
 use axum::http::{Request, StatusCode};
 use std::time::Duration;
 
-use super::support::{App, Given, lines};
+use super::support::{App, Given, lines, on_both_stores};
+
+on_both_stores! {
+    an_alert_opens_in_each_of_its_areas_and_a_cancel_ends_it_there
+    an_update_changes_what_it_names_and_ends_it_where_it_says_nothing
+    a_cancel_that_comes_before_its_alert_counts_all_the_same
+    a_cancel_ends_no_alert_that_others_have_joined
+    a_test_or_exercise_is_told_elsewhere_in_other_words_and_ends_no_alert
+    an_update_ends_nothing_where_it_says_something_in_whatever_order_its_parts_are_handled
+    a_pre_alert_is_never_told_as_an_alert
+    an_all_clear_by_cap_ends_what_is_active
+}
 
 /// A message: its areas, what it refers to, how it's meant. It ends an hour after the tests' clock begins.
 pub fn message(identifier: &str, kind: &str, references: &str, status: &str, areas: &[&str]) -> String {
@@ -35,9 +46,8 @@ async fn send(app: &App, message: &str) {
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
 }
 
-#[tokio::test]
-async fn an_alert_opens_in_each_of_its_areas_and_a_cancel_ends_it_there() {
-    let app = App::start(Given::default()).await;
+async fn an_alert_opens_in_each_of_its_areas_and_a_cancel_ends_it_there(given: Given) {
+    let app = App::start(given).await;
     send(&app, &message("a", "Alert", "", "Actual", &["North", "South"])).await;
     let told = lines(&app.told("alerts/#", 2).await);
     assert!(told.contains(&"alerts/North/alert: open Storm 07:15-08:15 sticky".to_owned()), "{told:?}");
@@ -51,9 +61,8 @@ async fn an_alert_opens_in_each_of_its_areas_and_a_cancel_ends_it_there() {
     app.stop().await;
 }
 
-#[tokio::test]
-async fn an_update_changes_what_it_names_and_ends_it_where_it_says_nothing() {
-    let app = App::start(Given::default()).await;
+async fn an_update_changes_what_it_names_and_ends_it_where_it_says_nothing(given: Given) {
+    let app = App::start(given).await;
     send(&app, &message("a", "Alert", "", "Actual", &["North", "South"])).await;
     app.told("alerts/#", 2).await;
     let update = message("b", "Update", &about("a"), "Actual", &["North"])
@@ -77,22 +86,25 @@ async fn an_update_changes_what_it_names_and_ends_it_where_it_says_nothing() {
     app.stop().await;
 }
 
-#[tokio::test]
-async fn a_cancel_that_comes_before_its_alert_counts_all_the_same() {
-    let app = App::start(Given::default()).await;
-    send(&app, &message("c", "Cancel", &about("a"), "Actual", &[])).await;
+async fn a_cancel_that_comes_before_its_alert_counts_all_the_same(given: Given) {
+    let app = App::start(given).await;
+    send(&app, &message("z", "Alert", "", "Actual", &["Zone"])).await;
+    app.told("alerts/Zone/#", 1).await;
+    let both = format!("{} {}", about("a"), about("z"));
+    send(&app, &message("c", "Cancel", &both, "Actual", &[])).await;
+    app.told("alerts/Zone/all-clear", 1).await;
     send(&app, &message("a", "Alert", "", "Actual", &["North"])).await;
     send(&app, &message("b", "Alert", "", "Actual", &["North"]).replace("Storm", "Gale")).await;
-    let told = lines(&app.told("alerts/#", 1).await);
+    let told = lines(&app.told("alerts/North/#", 1).await);
     assert_eq!(told, ["alerts/North/alert: open Gale 07:15-08:15 sticky"], "only the one that nobody cancelled");
     app.stop().await;
 }
 
-#[tokio::test]
-async fn a_cancel_ends_no_alert_that_others_have_joined() {
-    let app = App::start(Given::default()).await;
+async fn a_cancel_ends_no_alert_that_others_have_joined(given: Given) {
+    let app = App::start(given).await;
     send(&app, &message("a", "Alert", "", "Actual", &["North"])).await;
     send(&app, &message("b", "Alert", "", "Actual", &["North"])).await;
+    app.told("alerts/#", 2).await;
     send(&app, &message("c", "Cancel", &about("a"), "Actual", &[])).await;
     app.told("alerts-raw/+/end", 1).await;
     send(&app, &message("d", "Alert", "", "Actual", &["North"])).await;
@@ -101,15 +113,15 @@ async fn a_cancel_ends_no_alert_that_others_have_joined() {
     app.stop().await;
 }
 
-#[tokio::test]
-async fn a_test_or_exercise_is_told_elsewhere_in_other_words_and_ends_no_alert() {
-    let app = App::start(Given::default()).await;
+async fn a_test_or_exercise_is_told_elsewhere_in_other_words_and_ends_no_alert(given: Given) {
+    let app = App::start(given).await;
     send(&app, &message("a", "Alert", "", "Actual", &["North"])).await;
     send(&app, &message("t", "Alert", "", "Test", &["North"])).await;
     send(&app, &message("e", "Alert", "", "Exercise", &["North"])).await;
     // A test's cancel is about the test of that name, and there is none.
     send(&app, &message("c", "Cancel", &about("a"), "Test", &[])).await;
     send(&app, &message("z", "Alert", "", "Actual", &["Zone"])).await;
+    app.told("alerts/Zone/#", 1).await;
     send(&app, &message("y", "Cancel", &about("z"), "Actual", &[])).await;
     app.told("alerts/Zone/all-clear", 1).await;
     let test = lines(&app.told("alerts-test/#", 1).await);
@@ -130,10 +142,10 @@ async fn a_test_or_exercise_is_told_elsewhere_in_other_words_and_ends_no_alert()
 }
 
 /// On several workers what an Update refers to may be handled before what it says itself.
-#[tokio::test]
-async fn an_update_ends_nothing_where_it_says_something_in_whatever_order_its_parts_are_handled() {
-    let app = App::start(Given::default()).await;
+async fn an_update_ends_nothing_where_it_says_something_in_whatever_order_its_parts_are_handled(given: Given) {
+    let app = App::start(given).await;
     send(&app, &message("a", "Alert", "", "Actual", &["North", "South"])).await;
+    app.told("alerts/#", 2).await;
     let identity = format!("met@example,a,{}", super::support::BEGIN.as_micros());
     let references = serde_json::json!({ "ends": [identity], "lane": "actual", "but": ["North"] });
     app.publish("alerts-raw/-/references", &references.to_string()).await;
@@ -144,9 +156,8 @@ async fn an_update_ends_nothing_where_it_says_something_in_whatever_order_its_pa
     app.stop().await;
 }
 
-#[tokio::test]
-async fn a_pre_alert_is_never_told_as_an_alert() {
-    let app = App::start(Given::default()).await;
+async fn a_pre_alert_is_never_told_as_an_alert(given: Given) {
+    let app = App::start(given).await;
     let warning = message("p", "Alert", "", "Actual", &["North"]).replace("Immediate", "Future");
     send(&app, &warning).await;
     assert_eq!(lines(&app.told("alerts/#", 1).await), ["alerts/North/pre-alert: pre-alert Storm 07:15-08:15 sticky"]);
@@ -161,9 +172,8 @@ async fn a_pre_alert_is_never_told_as_an_alert() {
     app.stop().await;
 }
 
-#[tokio::test]
-async fn an_all_clear_by_cap_ends_what_is_active() {
-    let app = App::start(Given::default()).await;
+async fn an_all_clear_by_cap_ends_what_is_active(given: Given) {
+    let app = App::start(given).await;
     send(&app, &message("a", "Alert", "", "Actual", &["North"])).await;
     let clear = message("b", "Alert", "", "Actual", &["North"])
         .replace("<urgency>", "<responseType>AllClear</responseType><urgency>");

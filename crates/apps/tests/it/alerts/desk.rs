@@ -7,15 +7,24 @@ use headwater_event::Clock;
 use headwater_hub::Access;
 use headwater_hub::access::{Openness, Policy, Rules, Users};
 
-use super::support::{App, BEGIN, Given, HAIFA, lines, report};
+use super::support::{App, BEGIN, Given, HAIFA, lines, on_both_stores, report};
+
+on_both_stores! {
+    a_silence_keeps_back_what_is_told_and_its_end_tells_what_is_still_so
+    a_silence_is_over_alerts_alone_and_not_over_tests
+    a_silence_is_lifted_by_one_of_no_length
+    the_public_hears_the_end_of_what_it_has_heard_of_also_under_a_silence
+    a_note_without_a_reason_or_of_too_great_a_length_is_refused
+    whoever_looks_after_the_hub_sees_who_did_what_and_all_that_was_sent
+    nobody_else_does
+}
 
 fn note(minutes: u32) -> String {
     format!("{{\"location\":\"Haifa\",\"reason\":\"a sensor is broken\",\"minutes\":{minutes}}}")
 }
 
-#[tokio::test]
-async fn a_silence_keeps_back_what_is_told_and_its_end_tells_what_is_still_so() {
-    let app = App::start(Given::default()).await;
+async fn a_silence_keeps_back_what_is_told_and_its_end_tells_what_is_still_so(given: Given) {
+    let app = App::start(given).await;
     assert_eq!(app.post("/alerts/api/silences", &note(10)).await.status, StatusCode::OK);
     assert_eq!(app.post("/api/alerts", &report(HAIFA, "Rockets", 60)).await.status, StatusCode::OK);
     assert_eq!(app.post("/api/alerts", &report("Acre", "Fire", 60)).await.status, StatusCode::OK);
@@ -28,9 +37,8 @@ async fn a_silence_keeps_back_what_is_told_and_its_end_tells_what_is_still_so() 
     app.stop().await;
 }
 
-#[tokio::test]
-async fn a_silence_is_over_alerts_alone_and_not_over_tests() {
-    let app = App::start(Given::default()).await;
+async fn a_silence_is_over_alerts_alone_and_not_over_tests(given: Given) {
+    let app = App::start(given).await;
     assert_eq!(app.post("/alerts/api/silences", &note(10)).await.status, StatusCode::OK);
     let test = super::cap::message("t", "Alert", "", "Test", &[HAIFA]);
     assert_eq!(app.post("/alerts/api/cap", &test).await.status, StatusCode::OK);
@@ -39,9 +47,8 @@ async fn a_silence_is_over_alerts_alone_and_not_over_tests() {
     app.stop().await;
 }
 
-#[tokio::test]
-async fn a_silence_is_lifted_by_one_of_no_length() {
-    let app = App::start(Given::default()).await;
+async fn a_silence_is_lifted_by_one_of_no_length(given: Given) {
+    let app = App::start(given).await;
     assert_eq!(app.post("/alerts/api/silences", &note(10)).await.status, StatusCode::OK);
     assert_eq!(app.post("/api/alerts", &report(HAIFA, "Rockets", 60)).await.status, StatusCode::OK);
     assert_eq!(app.post("/alerts/api/silences", &note(0)).await.status, StatusCode::OK);
@@ -49,9 +56,8 @@ async fn a_silence_is_lifted_by_one_of_no_length() {
     app.stop().await;
 }
 
-#[tokio::test]
-async fn the_public_hears_the_end_of_what_it_has_heard_of_also_under_a_silence() {
-    let app = App::start(Given::default()).await;
+async fn the_public_hears_the_end_of_what_it_has_heard_of_also_under_a_silence(given: Given) {
+    let app = App::start(given).await;
     assert_eq!(app.post("/api/alerts", &report(HAIFA, "Rockets", 10)).await.status, StatusCode::OK);
     assert_eq!(app.post("/alerts/api/silences", &note(60)).await.status, StatusCode::OK);
     app.told("alerts-desk/#", 1).await;
@@ -61,9 +67,8 @@ async fn the_public_hears_the_end_of_what_it_has_heard_of_also_under_a_silence()
     app.stop().await;
 }
 
-#[tokio::test]
-async fn a_note_without_a_reason_or_of_too_great_a_length_is_refused() {
-    let app = App::start(Given::default()).await;
+async fn a_note_without_a_reason_or_of_too_great_a_length_is_refused(given: Given) {
+    let app = App::start(given).await;
     for body in [
         note(7 * 24 * 60 + 1),
         note(5).replace("a sensor is broken", " "),
@@ -80,12 +85,11 @@ async fn a_note_without_a_reason_or_of_too_great_a_length_is_refused() {
     app.stop().await;
 }
 
-#[tokio::test]
-async fn whoever_looks_after_the_hub_sees_who_did_what_and_all_that_was_sent() {
+async fn whoever_looks_after_the_hub_sees_who_did_what_and_all_that_was_sent(given: Given) {
     let clock = Clock::manual(BEGIN);
     let everybody =
         Access::keeping(Policy::new(Openness::ThisMachine, Rules::default(), Users::default(), None), clock);
-    let app = App::start(Given { access: everybody, ..Given::default() }).await;
+    let app = App::start(Given { access: everybody, ..given }).await;
     assert_eq!(app.post("/api/alerts", &report(HAIFA, "Rockets", 10)).await.status, StatusCode::OK);
     assert_eq!(app.post("/alerts/api/acknowledgements", &note(10)).await.status, StatusCode::OK);
     app.told("alerts-desk/#", 1).await;
@@ -104,9 +108,8 @@ async fn whoever_looks_after_the_hub_sees_who_did_what_and_all_that_was_sent() {
     app.stop().await;
 }
 
-#[tokio::test]
-async fn nobody_else_does() {
-    let app = App::start(Given::default()).await;
+async fn nobody_else_does(given: Given) {
+    let app = App::start(given).await;
     assert_eq!(app.get("/alerts/api/record").await.status, StatusCode::FORBIDDEN);
     app.stop().await;
 }

@@ -102,7 +102,7 @@ async fn the_same_key_is_one_event_after_the_hub_was_killed_too() {
         app.send(request, &report(HAIFA, "Rockets", 5)).await.status
     };
     assert_eq!(send(&app).await, StatusCode::OK);
-    let app = app.killed(Given::default());
+    let app = app.listening_again(Given::default());
     assert_eq!(send(&app).await, StatusCode::OK);
     assert_eq!(app.raw().await.len(), 1);
 }

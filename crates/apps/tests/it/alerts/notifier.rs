@@ -3,11 +3,17 @@
 use axum::http::{Request, StatusCode};
 use headwater_hub::{Access, Ask};
 
-use super::support::{App, Given, HAIFA, report};
+use super::support::{App, Given, HAIFA, on_both_stores, report};
 
-#[tokio::test]
-async fn the_active_alerts_are_listed_until_they_end() {
-    let app = App::start(Given::default()).await;
+on_both_stores! {
+    the_active_alerts_are_listed_until_they_end
+    the_feed_leads_to_cap_messages_that_refer_to_each_other
+    who_may_not_watch_the_alerts_may_not_read_them
+    the_page_asks_no_other_host_and_runs_nothing_inline
+}
+
+async fn the_active_alerts_are_listed_until_they_end(given: Given) {
+    let app = App::start(given).await;
     for (location, minutes) in [(HAIFA, 10), ("Acre", 5)] {
         assert_eq!(app.post("/api/alerts", &report(location, "Rockets", minutes)).await.status, StatusCode::OK);
     }
@@ -31,9 +37,8 @@ async fn the_active_alerts_are_listed_until_they_end() {
     app.stop().await;
 }
 
-#[tokio::test]
-async fn the_feed_leads_to_cap_messages_that_refer_to_each_other() {
-    let app = App::start(Given::default()).await;
+async fn the_feed_leads_to_cap_messages_that_refer_to_each_other(given: Given) {
+    let app = App::start(given).await;
     assert_eq!(app.post("/api/alerts", &report("A & <B>", "Rockets", 10)).await.status, StatusCode::OK);
     app.told("alerts/#", 1).await;
     app.clock.advance(std::time::Duration::from_secs(60));
@@ -78,19 +83,17 @@ async fn the_feed_leads_to_cap_messages_that_refer_to_each_other() {
     app.stop().await;
 }
 
-#[tokio::test]
-async fn who_may_not_watch_the_alerts_may_not_read_them() {
+async fn who_may_not_watch_the_alerts_may_not_read_them(given: Given) {
     let access = Access::by(|_, ask| matches!(ask, Ask::Publish(_)));
-    let app = App::start(Given { access, ..Given::default() }).await;
+    let app = App::start(Given { access, ..given }).await;
     for path in ["/alerts/api/active", "/alerts/feed.atom", "/alerts/cap/x"] {
         assert_eq!(app.get(path).await.status, StatusCode::FORBIDDEN, "{path}");
     }
     app.stop().await;
 }
 
-#[tokio::test]
-async fn the_page_asks_no_other_host_and_runs_nothing_inline() {
-    let app = App::start(Given::default()).await;
+async fn the_page_asks_no_other_host_and_runs_nothing_inline(given: Given) {
+    let app = App::start(given).await;
     assert_eq!(app.get("/alerts").await.header("location"), "/alerts/");
     let files = [
         "",

@@ -1,23 +1,33 @@
 //! What the processor makes of reports: the table, once for each raw event, whatever happens.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_apps::alerts::{NAME, ProcessorSettings, processor};
-use headwater_event::{Bus, Clock, EventId};
-use headwater_eventlog::testing::TestDisk;
-use headwater_service::{Store, StoreUrl};
+use headwater_apps::alerts::tables;
+use headwater_event::EventId;
 
-use super::support::{App, BEGIN, Given, HAIFA, lines, report};
+use super::support::{App, Given, HAIFA, lines, on_both_stores, report};
 use axum::http::{Request, StatusCode};
+
+on_both_stores! {
+    each_report_opens_and_a_later_end_also_closes_with_the_first_moment_and_the_new_end
+    what_is_active_ends_by_itself_and_is_told
+    what_ended_while_the_processor_was_away_is_told_before_what_comes_after
+    a_later_end_moves_the_timer
+    a_report_that_is_over_is_told_and_leaves_no_state
+    the_same_content_within_the_window_is_one_and_after_it_is_another
+    a_key_tells_two_of_the_same_content_apart
+    every_raw_event_three_times_in_disorder_has_its_effect_once
+    what_was_on_disk_when_everything_was_killed_is_told_once
+    what_is_no_report_on_the_raw_topic_becomes_a_dead_letter_and_holds_up_nobody
+    every_statement_can_be_prepared
+}
 
 async fn post(app: &App, kind: &str, minutes: u64) {
     assert_eq!(app.post("/api/alerts", &report(HAIFA, kind, minutes)).await.status, StatusCode::OK);
 }
 
-#[tokio::test]
-async fn each_report_opens_and_a_later_end_also_closes_with_the_first_moment_and_the_new_end() {
-    let app = App::start(Given::default()).await;
+async fn each_report_opens_and_a_later_end_also_closes_with_the_first_moment_and_the_new_end(given: Given) {
+    let app = App::start(given).await;
     post(&app, "Rockets", 10).await;
     let first = app.told("alerts/#", 1).await;
     let text = std::str::from_utf8(&first[0].event.payload).unwrap();
@@ -47,9 +57,8 @@ async fn each_report_opens_and_a_later_end_also_closes_with_the_first_moment_and
     app.stop().await;
 }
 
-#[tokio::test]
-async fn what_is_active_ends_by_itself_and_is_told() {
-    let app = App::start(Given::default()).await;
+async fn what_is_active_ends_by_itself_and_is_told(given: Given) {
+    let app = App::start(given).await;
     post(&app, "Rockets", 10).await;
     app.told("alerts/#", 1).await;
     app.clock.advance(Duration::from_secs(600));
@@ -62,9 +71,8 @@ async fn what_is_active_ends_by_itself_and_is_told() {
     app.stop().await;
 }
 
-#[tokio::test]
-async fn what_ended_while_the_processor_was_away_is_told_before_what_comes_after() {
-    let mut app = App::start(Given::default()).await;
+async fn what_ended_while_the_processor_was_away_is_told_before_what_comes_after(given: Given) {
+    let mut app = App::start(given).await;
     post(&app, "Rockets", 10).await;
     app.told("alerts/#", 1).await;
     app.pause().await;
@@ -78,9 +86,8 @@ async fn what_ended_while_the_processor_was_away_is_told_before_what_comes_after
     app.stop().await;
 }
 
-#[tokio::test]
-async fn a_later_end_moves_the_timer() {
-    let app = App::start(Given::default()).await;
+async fn a_later_end_moves_the_timer(given: Given) {
+    let app = App::start(given).await;
     post(&app, "Rockets", 10).await;
     post(&app, "Rockets", 20).await;
     app.told("alerts/#", 3).await;
@@ -95,9 +102,8 @@ async fn a_later_end_moves_the_timer() {
     app.stop().await;
 }
 
-#[tokio::test]
-async fn a_report_that_is_over_is_told_and_leaves_no_state() {
-    let app = App::start(Given::default()).await;
+async fn a_report_that_is_over_is_told_and_leaves_no_state(given: Given) {
+    let app = App::start(given).await;
     let old = report(HAIFA, "Rockets", 10).replace("2026-11-21", "2024-01-01");
     assert_eq!(app.post("/api/alerts", &old).await.status, StatusCode::OK);
     assert_eq!(lines(&app.told("alerts/#", 1).await), ["alerts/Haifa/alert: open Rockets 07:15-07:25"]);
@@ -106,9 +112,8 @@ async fn a_report_that_is_over_is_told_and_leaves_no_state() {
 }
 
 /// Also where the window would be cut in two by a clock that counts minutes.
-#[tokio::test]
-async fn the_same_content_within_the_window_is_one_and_after_it_is_another() {
-    let app = App::start(Given::default()).await;
+async fn the_same_content_within_the_window_is_one_and_after_it_is_another(given: Given) {
+    let app = App::start(given).await;
     app.clock.advance(Duration::from_secs(30));
     post(&app, "Rockets", 90).await;
     app.told("alerts/#", 1).await;
@@ -124,9 +129,8 @@ async fn the_same_content_within_the_window_is_one_and_after_it_is_another() {
     app.stop().await;
 }
 
-#[tokio::test]
-async fn a_key_tells_two_of_the_same_content_apart() {
-    let app = App::start(Given::default()).await;
+async fn a_key_tells_two_of_the_same_content_apart(given: Given) {
+    let app = App::start(given).await;
     for key in ["a", "b", "a"] {
         let request = Request::post("/api/alerts").header("idempotency-key", key);
         assert_eq!(app.send(request, &report(HAIFA, "Rockets", 10)).await.status, StatusCode::OK);
@@ -139,15 +143,8 @@ async fn a_key_tells_two_of_the_same_content_apart() {
 }
 
 /// Six places, five reports each, every one of them three times and in disorder.
-#[tokio::test]
-async fn every_raw_event_three_times_in_disorder_has_its_effect_once() {
-    let folder = Arc::new(tempfile::tempdir().unwrap());
-    let url = StoreUrl::sqlite(folder.path());
-    disorder(&url, folder.clone()).await;
-}
-
-pub async fn disorder(url: &StoreUrl, folder: Arc<tempfile::TempDir>) {
-    let app = App::start_over(Given::default(), TestDisk::new(), Clock::manual(BEGIN), folder, url).await;
+async fn every_raw_event_three_times_in_disorder_has_its_effect_once(given: Given) {
+    let app = App::start(given).await;
     let mut raw = Vec::new();
     for place in 0..6 {
         for number in 0..5_u64 {
@@ -183,19 +180,12 @@ pub async fn disorder(url: &StoreUrl, folder: Arc<tempfile::TempDir>) {
     app.stop().await;
 }
 
-#[tokio::test]
-async fn what_was_on_disk_when_everything_was_killed_is_told_once() {
-    let folder = Arc::new(tempfile::tempdir().unwrap());
-    let url = StoreUrl::sqlite(folder.path());
-    let (disk, clock) = (TestDisk::new(), Clock::manual(BEGIN));
-    // The listener alone: the processor is away.
-    let app = App::start_over(Given::default(), disk.clone(), clock.clone(), folder.clone(), &url).await;
+async fn what_was_on_disk_when_everything_was_killed_is_told_once(given: Given) {
+    let app = App::start(given.clone()).await;
     for number in 1..=20 {
         assert_eq!(app.post("/api/alerts", &report(&format!("p{number}"), "Fire", 60)).await.status, StatusCode::OK);
     }
-    let disk = disk.killed();
-    drop(app);
-    let app = App::start_over(Given::default(), disk, clock, folder, &url).await;
+    let app = app.killed(given).await;
     let told = lines(&app.told("alerts/#", 20).await);
     let mut unique = told.clone();
     unique.sort();
@@ -204,9 +194,8 @@ async fn what_was_on_disk_when_everything_was_killed_is_told_once() {
     app.stop().await;
 }
 
-#[tokio::test]
-async fn what_is_no_report_on_the_raw_topic_becomes_a_dead_letter_and_holds_up_nobody() {
-    let app = App::start(Given::default()).await;
+async fn what_is_no_report_on_the_raw_topic_becomes_a_dead_letter_and_holds_up_nobody(given: Given) {
+    let app = App::start(given).await;
     for (topic, payload) in [
         ("alerts-raw/Haifa/report", "{}"),
         ("alerts-raw/Acre/report", &report(HAIFA, "Fire", 5)),
@@ -220,14 +209,8 @@ async fn what_is_no_report_on_the_raw_topic_becomes_a_dead_letter_and_holds_up_n
     app.stop().await;
 }
 
-#[tokio::test]
-async fn the_service_says_by_itself_what_it_needs() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = StoreUrl::sqlite(folder.path());
-    let store = Store::open(&url, NAME).await.unwrap();
-    let mut options = headwater_eventlog::OpenOptions::new("/nowhere");
-    options.disk = Some(Arc::new(TestDisk::new()));
-    let log: Arc<dyn Bus> = Arc::new(headwater_eventlog::EventLog::open(options).unwrap());
-    let running = processor(ProcessorSettings::default()).start(log, store, Clock::system()).await.unwrap();
-    running.stop().await;
+async fn every_statement_can_be_prepared(given: Given) {
+    let app = App::start(given).await;
+    app.store().prepare_all(tables::STATEMENTS).await.unwrap();
+    app.stop().await;
 }

@@ -11,6 +11,7 @@ use headwater_event::{Bus, Clock, Event, EventId, Filter, Headers, Principal, Pu
 use headwater_eventlog::testing::TestDisk;
 use headwater_eventlog::{EventLog, OpenOptions};
 use headwater_hub::{Access, From as Begin, Hub, Limits, Settings};
+use headwater_service::testing::Postgres;
 use headwater_service::{Running, Store, StoreUrl};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -23,6 +24,27 @@ pub const HAIFA: &str = "Haifa";
 /// When the tests' clock begins: 2026-11-21T07:15:00Z.
 pub const BEGIN: Time = Time(1_795_245_300_000_000);
 
+/// Runs each of these tests on both stores.
+macro_rules! on_both_stores {
+    ($($name:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Given::default()).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                if let Some(given) = super::Given::on_postgres().await {
+                    super::$name(given).await;
+                }
+            })*
+        }
+    };
+}
+pub(crate) use on_both_stores;
+
 /// What an application is started with.
 #[derive(Clone)]
 pub struct Given {
@@ -30,6 +52,16 @@ pub struct Given {
     pub limits: Limits,
     pub who: fn(&str) -> Principal,
     pub window: Duration,
+    /// Where its tables are; `None` for a file in a folder of its own.
+    pub store: Option<StoreUrl>,
+}
+
+impl Given {
+    /// Over a database of its own; `None`, with a word, where PostgreSQL isn't installed.
+    pub async fn on_postgres() -> Option<Self> {
+        let url = Postgres::shared()?.database().await;
+        Some(Self { store: Some(url), ..Self::default() })
+    }
 }
 
 impl Default for Given {
@@ -39,6 +71,7 @@ impl Default for Given {
             limits: Limits::default(),
             who: |_| Principal::anonymous(),
             window: ProcessorSettings::WINDOW,
+            store: None,
         }
     }
 }
@@ -78,18 +111,31 @@ impl App {
         Self::over(given, TestDisk::new(), Clock::manual(BEGIN), Arc::new(tempfile::tempdir().unwrap()), None)
     }
 
-    /// All roles, over SQLite.
+    /// All roles.
     pub async fn start(given: Given) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let url = StoreUrl::sqlite(folder.path());
-        Self::start_over(given, TestDisk::new(), Clock::manual(BEGIN), folder, &url).await
+        Self::start_over(given, TestDisk::new(), Clock::manual(BEGIN), folder).await
     }
 
-    pub async fn start_over(given: Given, disk: TestDisk, clock: Clock, folder: Arc<TempDir>, url: &StoreUrl) -> Self {
-        let store = Store::open(url, NAME).await.unwrap();
+    async fn start_over(given: Given, disk: TestDisk, clock: Clock, folder: Arc<TempDir>) -> Self {
+        let url = given.store.clone().unwrap_or_else(|| StoreUrl::sqlite(folder.path()));
+        let store = Store::open(&url, NAME).await.unwrap();
         let mut app = Self::over(given, disk, clock, folder, Some(store));
         app.go_on().await;
         app
+    }
+
+    /// All roles, as they come up again after they were killed.
+    pub async fn killed(mut self, given: Given) -> Self {
+        let disk = self.disk.killed();
+        // Dropped and not stopped: what was under way is lost, as with its process.
+        drop(self.running.take());
+        Self::start_over(given, disk, self.clock.clone(), self.folder.clone()).await
+    }
+
+    /// The tables.
+    pub fn store(&self) -> &Store {
+        self.store.as_ref().unwrap()
     }
 
     fn over(given: Given, disk: TestDisk, clock: Clock, folder: Arc<TempDir>, store: Option<Store>) -> Self {
@@ -113,7 +159,7 @@ impl App {
     }
 
     /// The listener alone, as it comes up again after it was killed.
-    pub fn killed(self, given: Given) -> Self {
+    pub fn listening_again(self, given: Given) -> Self {
         let disk = self.disk.killed();
         Self::over(given, disk, self.clock.clone(), self.folder.clone(), None)
     }
