@@ -11,7 +11,7 @@
 //! | `alerts-silenced/..` | what would have been told but for a silence |
 //! | `alerts-desk/PLACE/silenced`, `/acknowledged` | what the desk has done |
 
-use headwater_event::{Topic, TopicError};
+use headwater_event::{Filter, Topic, TopicError};
 
 use super::place;
 
@@ -51,4 +51,76 @@ pub fn raw(location: &str, what: &str) -> Result<Topic, TopicError> {
 pub fn place_of(topic: &str) -> Option<&str> {
     let mut levels = topic.split('/').skip(1);
     levels.next().filter(|level| !level.is_empty())
+}
+
+/// How a protocol that has names for events (Socket.IO) calls what is told on a topic; `None` for what it doesn't tell.
+///
+/// `alert` are the two words that existing clients know, `open` and `close`; all others have names of their own, which such
+/// clients pass over.
+pub fn event_name(topic: &str) -> Option<&'static str> {
+    let mut levels = topic.split('/');
+    let (root, stage) = (levels.next(), levels.nth(1));
+    match (root, stage, levels.next()) {
+        (Some("alerts"), Some("alert"), None) => Some("alert"),
+        (Some("alerts"), Some("update"), None) => Some("alert-update"),
+        (Some("alerts"), Some("all-clear"), None) => Some("all-clear"),
+        (Some("alerts"), Some("pre-alert"), None) => Some("pre-alert"),
+        _ => None,
+    }
+}
+
+/// How a state is told to one who comes late: the active alert that a `close` speaks of is an `open` for them, as they
+/// haven't heard of it. `None`: as it is.
+pub fn told_late(payload: &[u8]) -> Option<Vec<u8>> {
+    const CLOSE: &[u8] = b"{\"eventType\":\"close\"";
+    let rest = payload.strip_prefix(CLOSE)?;
+    Some([b"{\"eventType\":\"open\"".as_slice(), rest].concat())
+}
+
+/// What a room of this place hears; `None` for what is no place.
+pub fn room(location: &str) -> Option<Filter> {
+    if !place::is_name(location) {
+        return None;
+    }
+    Filter::new(format!("alerts/{}/#", place::level(location))).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn existing_clients_hear_alert_and_everything_else_has_another_name() {
+        for (topic, name) in [
+            ("alerts/Haifa/alert", Some("alert")),
+            ("alerts/Haifa/update", Some("alert-update")),
+            ("alerts/Haifa/all-clear", Some("all-clear")),
+            ("alerts/Haifa/pre-alert", Some("pre-alert")),
+            ("alerts/Haifa/other", None),
+            ("alerts/Haifa/alert/more", None),
+            ("alerts/Haifa", None),
+            ("alerts", None),
+            ("alerts-test/Haifa/alert", None),
+            ("alerts-raw/Haifa/report", None),
+        ] {
+            assert_eq!(event_name(topic), name, "{topic}");
+        }
+    }
+
+    #[test]
+    fn a_state_is_an_open_for_those_who_come_late() {
+        let close = br#"{"eventType":"close","location":"Haifa"}"#;
+        assert_eq!(told_late(close).unwrap(), br#"{"eventType":"open","location":"Haifa"}"#);
+        for other in [&b"{\"eventType\":\"open\"}"[..], b"{\"eventType\":\"closed\"}", b"", b"{\"location\":\"close\"}"]
+        {
+            assert_eq!(told_late(other), None);
+        }
+    }
+
+    #[test]
+    fn a_room_is_of_one_place() {
+        assert_eq!(room("a/b").unwrap().as_str(), "alerts/a%2Fb/#");
+        assert_eq!(room("+").unwrap().as_str(), "alerts/%2B/#");
+        assert_eq!(room(""), None);
+    }
 }

@@ -16,6 +16,7 @@ mod mqtt_rumqttc;
 mod power;
 mod program;
 
+mod alerts;
 mod bounded;
 mod catch_up;
 mod durable_before_ack;
