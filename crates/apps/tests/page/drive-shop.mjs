@@ -29,7 +29,7 @@ async function until(what, holds) {
 
 async function hub() {
   const ready = join(folder, 'ready');
-  const child = start(['serve', '--data', join(folder, 'data'), '--http', '127.0.0.1:0', '--frames', 'off', '--mqtt', 'off', '--ready-file', ready]);
+  const child = start(['serve', '--data', join(folder, 'data'), '--apps', 'shop', '--http', '127.0.0.1:0', '--frames', 'off', '--mqtt', 'off', '--ready-file', ready]);
   await until('the hub', () => existsSync(ready) || child.exitCode !== null);
   if (child.exitCode !== null) assert.fail(`the hub did not start: ${(await child.ended).said}`);
   return readFileSync(ready, 'utf8').match(/^listening http (\S+)/m)[1];

@@ -4,11 +4,10 @@ use axum::http::StatusCode;
 use headwater_hub::Access;
 use serde_json::json;
 
-use super::{Choice, Shop, order_body};
+use super::{Choice, Place, order_body};
 
-#[tokio::test]
-async fn stock_is_booked_in_and_out_and_the_books_know_it() {
-    let shop = Shop::start().await;
+async fn stock_is_booked_in_and_out_and_the_books_know_it(place: Place) {
+    let shop = place.shop().await;
     for (edit, balance) in [
         (json!({ "inventoryId": 1, "change": 50 }), 250),
         (json!({ "inventoryId": 1, "change": -100 }), 150),
@@ -29,9 +28,8 @@ async fn stock_is_booked_in_and_out_and_the_books_know_it() {
     shop.assert_books().await;
 }
 
-#[tokio::test]
-async fn an_edit_that_makes_no_sense_changes_nothing() {
-    let shop = Shop::start().await;
+async fn an_edit_that_makes_no_sense_changes_nothing(place: Place) {
+    let shop = place.shop().await;
     for (edit, field) in [
         (json!({}), "body"),
         (json!({ "inventoryId": 1 }), "change"),
@@ -55,9 +53,8 @@ async fn an_edit_that_makes_no_sense_changes_nothing() {
     shop.assert_books().await;
 }
 
-#[tokio::test]
-async fn only_who_may_administer_sees_and_does_it() {
-    let shop = Shop::start_with(Choice { access: Access::open(), ..Choice::default() }).await;
+async fn only_who_may_administer_sees_and_does_it(place: Place) {
+    let shop = place.shop_with(Choice { access: Access::open(), ..Choice::default() }).await;
     for path in ["/shop/api/orders", "/shop/api/audit", "/shop/api/orders/x/timeline"] {
         assert_eq!(shop.get(path).await.status, StatusCode::FORBIDDEN, "{path}");
     }
@@ -67,9 +64,8 @@ async fn only_who_may_administer_sees_and_does_it() {
     assert!(shop.said("shop/stock-edit").await.is_empty());
 }
 
-#[tokio::test]
-async fn orders_are_found_by_name_status_and_time() {
-    let shop = Shop::start().await;
+async fn orders_are_found_by_name_status_and_time(place: Place) {
+    let shop = place.shop().await;
     for (order, count) in [("alpha-1", 1), ("alpha-2", 500), ("beta%", 2)] {
         shop.send(&json!(order), &[(1, count)]).await;
         shop.quiet().await;
@@ -92,9 +88,8 @@ async fn orders_are_found_by_name_status_and_time() {
     assert_eq!(shop.get(&long).await.status, StatusCode::BAD_REQUEST);
 }
 
-#[tokio::test]
-async fn an_orders_story_is_told_out_of_the_log() {
-    let shop = Shop::start().await;
+async fn an_orders_story_is_told_out_of_the_log(place: Place) {
+    let shop = place.shop().await;
     for other in 0..200 {
         shop.send(&json!(format!("other-{other}")), &[(2, 1)]).await;
     }
@@ -114,9 +109,8 @@ async fn an_orders_story_is_told_out_of_the_log() {
     assert_eq!(shop.get("/shop/api/orders/nobody/timeline").await.status, StatusCode::NOT_FOUND);
 }
 
-#[tokio::test]
-async fn the_books_tell_when_they_are_wrong() {
-    let shop = Shop::start().await;
+async fn the_books_tell_when_they_are_wrong(place: Place) {
+    let shop = place.shop().await;
     shop.send(&json!("a"), &[(1, 3)]).await;
     shop.decided("a").await;
     let answer = shop.get("/shop/api/audit").await.json();
@@ -124,4 +118,13 @@ async fn the_books_tell_when_they_are_wrong() {
     let report = shop.audit().await;
     assert_eq!((report.products[&1].stock, report.products[&1].reserved(), report.products[&1].sold), (197, 0, 3));
     assert!(report.to_string().contains("the books are right"));
+}
+
+super::on_each_store! {
+    stock_is_booked_in_and_out_and_the_books_know_it,
+    an_edit_that_makes_no_sense_changes_nothing,
+    only_who_may_administer_sees_and_does_it,
+    orders_are_found_by_name_status_and_time,
+    an_orders_story_is_told_out_of_the_log,
+    the_books_tell_when_they_are_wrong,
 }

@@ -2,14 +2,13 @@
 
 use serde_json::json;
 
-use super::{Shop, order_body};
+use super::{Place, Shop, order_body};
 
 const ROUNDS: usize = 30;
 const ORDERS_A_ROUND: usize = 20;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn services_that_are_killed_again_and_again_lose_and_double_nothing() {
-    let mut shop = Shop::start().await;
+async fn services_that_are_killed_again_and_again_lose_and_double_nothing(place: Place) {
+    let mut shop = place.shop().await;
     shop.say("shop/stock-edit", json!({ "inventoryId": 1, "balance": 100_000 })).await;
     let mut orders = Vec::new();
     for round in 0..ROUNDS {
@@ -59,9 +58,8 @@ async fn answered_and_canceled(shop: &Shop, orders: &[String]) -> usize {
     canceled.filter(|id| answered.iter().any(|said| said["orderId"] == **id)).count()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn orders_that_come_while_the_inventory_is_away_are_decided_when_it_is_back() {
-    let mut shop = Shop::start().await;
+async fn orders_that_come_while_the_inventory_is_away_are_decided_when_it_is_back(place: Place) {
+    let mut shop = place.shop().await;
     shop.stop_inventory().await;
     let mut orders = Vec::new();
     for _ in 0..100 {
@@ -90,4 +88,9 @@ impl Shop {
         })
         .await;
     }
+}
+
+super::on_each_store! {
+    services_that_are_killed_again_and_again_lose_and_double_nothing,
+    orders_that_come_while_the_inventory_is_away_are_decided_when_it_is_back,
 }

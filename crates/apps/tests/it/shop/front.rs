@@ -1,15 +1,16 @@
 //! The front: what a client of HTTP sees.
 
+use std::time::{Duration, Instant};
+
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use headwater_hub::Access;
 use serde_json::json;
 
-use super::{Choice, Shop, order_body};
+use super::{Choice, Place, order_body};
 
-#[tokio::test]
-async fn the_catalogue_has_the_seed_with_prices_as_numbers() {
-    let shop = Shop::start().await;
+async fn the_catalogue_has_the_seed_with_prices_as_numbers(place: Place) {
+    let shop = place.shop().await;
     let answer = shop.get("/shop/inventory").await;
     assert_eq!((answer.status, answer.header("content-type")), (StatusCode::OK, "application/json"));
     let goods = answer.json();
@@ -23,9 +24,8 @@ async fn the_catalogue_has_the_seed_with_prices_as_numbers() {
     assert_eq!(shop.get("/inventory").await.body, answer.body);
 }
 
-#[tokio::test]
-async fn an_order_is_created_found_at_once_and_decided() {
-    let shop = Shop::start().await;
+async fn an_order_is_created_found_at_once_and_decided(place: Place) {
+    let shop = place.shop().await;
     for (post, at) in [("/shop/order", "/shop/order/"), ("/order", "/order/")] {
         let answer = shop.post(post, order_body(&[(1, 2), (2, 1)])).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{:?}", answer.body);
@@ -41,23 +41,21 @@ async fn an_order_is_created_found_at_once_and_decided() {
     assert_eq!((shop.balance(1).await, shop.balance(2).await), (196, 198));
 }
 
-#[tokio::test]
-async fn an_acknowledged_order_is_known_while_the_order_service_is_away() {
-    let shop = Shop::start_with(Choice { order: false, ..Choice::default() }).await;
+async fn an_acknowledged_order_is_known_while_the_order_service_is_away(place: Place) {
+    let shop = place.shop_with(Choice { order: false, ..Choice::default() }).await;
     // Its tables aren't even there.
     let id = shop.post("/shop/order", order_body(&[(1, 1)])).await.json()["orderId"].as_str().unwrap().to_owned();
     let found = shop.get(&format!("/shop/order/{id}")).await;
     assert_eq!((found.status, &found.json()["order_status"]), (StatusCode::OK, &json!("unknown")));
     assert_eq!(shop.get("/shop/order/17").await.status, StatusCode::NOT_FOUND);
-    let other = Shop::start().await;
+    let other = place.shop().await;
     // Another front, which has never seen it, with an order service that hasn't either.
     let found = other.get(&format!("/shop/order/{id}")).await;
     assert_eq!((found.status, &found.json()["order_status"]), (StatusCode::OK, &json!("unknown")));
 }
 
-#[tokio::test]
-async fn an_order_that_nobody_knows_is_not_found() {
-    let shop = Shop::start().await;
+async fn an_order_that_nobody_knows_is_not_found(place: Place) {
+    let shop = place.shop().await;
     for id in [
         "17",
         "nope",
@@ -78,9 +76,8 @@ async fn an_order_that_nobody_knows_is_not_found() {
     assert!(shop.said("public-front/order-canceled").await.is_empty());
 }
 
-#[tokio::test]
-async fn a_deleted_order_is_canceled_and_its_stock_returns() {
-    let shop = Shop::start().await;
+async fn a_deleted_order_is_canceled_and_its_stock_returns(place: Place) {
+    let shop = place.shop().await;
     let id = shop.post("/order", order_body(&[(1, 7)])).await.json()["orderId"].as_str().unwrap().to_owned();
     assert_eq!(shop.decided(&id).await, "successful");
     assert_eq!(shop.balance(1).await, 193);
@@ -93,9 +90,8 @@ async fn a_deleted_order_is_canceled_and_its_stock_returns() {
     shop.assert_books().await;
 }
 
-#[tokio::test]
-async fn what_is_malformed_is_told_with_its_field_and_changes_nothing() {
-    let shop = Shop::start().await;
+async fn what_is_malformed_is_told_with_its_field_and_changes_nothing(place: Place) {
+    let shop = place.shop().await;
     let many = order_body(&vec![(1, 1); 1_001]);
     for (body, field) in [
         ("", "body"),
@@ -133,20 +129,21 @@ async fn what_is_malformed_is_told_with_its_field_and_changes_nothing() {
     assert!(shop.said("public-front/order-send").await.is_empty());
 }
 
-#[tokio::test]
-async fn the_catalogue_is_new_as_soon_as_an_order_is_successful() {
-    let shop = Shop::start().await;
+async fn the_catalogue_is_new_as_soon_as_an_order_is_successful(place: Place) {
+    let shop = place.shop().await;
+    let begun = Instant::now();
     for sold in 1..=50 {
         assert_eq!(shop.balance(1).await, 201 - sold);
         let id = shop.post("/order", order_body(&[(1, 1)])).await.json()["orderId"].as_str().unwrap().to_owned();
         assert_eq!(shop.decided(&id).await, "successful");
         shop.balance_is(1, 200 - sold).await;
     }
+    // Without the events it would be looked at every five seconds.
+    assert!(begun.elapsed() < Duration::from_secs(50), "{:?}", begun.elapsed());
 }
 
-#[tokio::test]
-async fn a_client_that_has_the_catalogue_is_told_so() {
-    let shop = Shop::start().await;
+async fn a_client_that_has_the_catalogue_is_told_so(place: Place) {
+    let shop = place.shop().await;
     let first = shop.get("/inventory").await;
     let etag = first.header("etag").to_owned();
     assert!(first.header("age").parse::<u64>().is_ok());
@@ -170,24 +167,21 @@ async fn a_client_that_has_the_catalogue_is_told_so() {
     assert_eq!(shop.ask(request.unwrap()).await.status, StatusCode::NOT_MODIFIED);
 }
 
-#[tokio::test]
-async fn root_paths_are_there_only_where_they_are_wanted() {
-    let shop = Shop::start_with(Choice { root_paths: false, ..Choice::default() }).await;
+async fn root_paths_are_there_only_where_they_are_wanted(place: Place) {
+    let shop = place.shop_with(Choice { root_paths: false, ..Choice::default() }).await;
     assert_eq!(shop.get("/inventory").await.status, StatusCode::NOT_FOUND);
     assert_eq!(shop.post("/order", order_body(&[(1, 1)])).await.status, StatusCode::NOT_FOUND);
     assert_eq!(shop.get("/shop/inventory").await.status, StatusCode::OK);
 }
 
-#[tokio::test]
-async fn who_may_not_publish_may_not_order() {
-    let shop = Shop::start_with(Choice { access: Access::by(|_, _| false), ..Choice::default() }).await;
+async fn who_may_not_publish_may_not_order(place: Place) {
+    let shop = place.shop_with(Choice { access: Access::by(|_, _| false), ..Choice::default() }).await;
     let answer = shop.post("/shop/order", order_body(&[(1, 1)])).await;
     assert_eq!((answer.status, answer.header("content-type")), (StatusCode::FORBIDDEN, "application/problem+json"));
 }
 
-#[tokio::test]
-async fn a_status_is_told_to_those_who_watch_its_topic() {
-    let shop = Shop::start().await;
+async fn a_status_is_told_to_those_who_watch_its_topic(place: Place) {
+    let shop = place.shop().await;
     let id = shop.post("/order", order_body(&[(1, 1)])).await.json()["orderId"].as_str().unwrap().to_owned();
     assert_eq!(shop.decided(&id).await, "successful");
     shop.quiet().await;
@@ -197,9 +191,8 @@ async fn a_status_is_told_to_those_who_watch_its_topic() {
     assert_eq!(shown["id"], 1);
 }
 
-#[tokio::test]
-async fn the_page_asks_no_other_host_and_runs_nothing_inline() {
-    let shop = Shop::start().await;
+async fn the_page_asks_no_other_host_and_runs_nothing_inline(place: Place) {
+    let shop = place.shop().await;
     assert_eq!(shop.get("/shop").await.header("location"), "/shop/");
     for file in ["", "shop.js", "shop.css", "icon.svg", "htm-preact.js"] {
         let answer = shop.get(&format!("/shop/{file}")).await;
@@ -210,4 +203,19 @@ async fn the_page_asks_no_other_host_and_runs_nothing_inline() {
         assert!(!text.contains("http://") && !text.contains("https://"), "{file} names another host");
     }
     assert_eq!(shop.get("/shop/secret.txt").await.status, StatusCode::NOT_FOUND);
+}
+
+super::on_each_store! {
+    the_catalogue_has_the_seed_with_prices_as_numbers,
+    an_order_is_created_found_at_once_and_decided,
+    an_acknowledged_order_is_known_while_the_order_service_is_away,
+    an_order_that_nobody_knows_is_not_found,
+    a_deleted_order_is_canceled_and_its_stock_returns,
+    what_is_malformed_is_told_with_its_field_and_changes_nothing,
+    the_catalogue_is_new_as_soon_as_an_order_is_successful,
+    a_client_that_has_the_catalogue_is_told_so,
+    root_paths_are_there_only_where_they_are_wanted,
+    who_may_not_publish_may_not_order,
+    a_status_is_told_to_those_who_watch_its_topic,
+    the_page_asks_no_other_host_and_runs_nothing_inline,
 }

@@ -22,6 +22,7 @@ use headwater_eventlog::disk::RealDisk;
 use headwater_eventlog::{EventLog, OpenOptions, SlowDisk};
 use headwater_hub::access::{Openness, Policy, Rules, Users};
 use headwater_hub::{Access, Hub, Settings};
+use headwater_service::testing::Postgres;
 use headwater_service::{Reader, Running, Service, Store, StoreUrl};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -74,6 +75,54 @@ impl Default for Choice {
     }
 }
 
+/// Where the tables of a test's shops are: of each engine, new for each shop.
+#[derive(Clone, Copy)]
+pub enum Place {
+    Sqlite,
+    Postgres(&'static Postgres),
+}
+
+impl Place {
+    pub async fn shop(self) -> Shop {
+        self.shop_with(Choice::default()).await
+    }
+
+    pub async fn shop_with(self, choice: Choice) -> Shop {
+        let folder = tempfile::tempdir().unwrap();
+        let url = match self {
+            Self::Sqlite => StoreUrl::sqlite(folder.path()),
+            Self::Postgres(server) => server.database().await,
+        };
+        Shop::open(folder, &url, choice).await
+    }
+}
+
+/// Makes two tests of each function: one with SQLite, one with PostgreSQL where it is installed.
+macro_rules! on_each_store {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+                async fn $name() {
+                    super::$name(crate::shop::Place::Sqlite).await;
+                }
+            )*
+        }
+
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+                async fn $name() {
+                    if let Some(server) = headwater_service::testing::Postgres::shared() {
+                        super::$name(crate::shop::Place::Postgres(server)).await;
+                    }
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_each_store;
+
 /// An answer of the front.
 pub struct Answer {
     pub status: StatusCode,
@@ -92,17 +141,6 @@ impl Answer {
 }
 
 impl Shop {
-    /// One with SQLite.
-    pub async fn start() -> Self {
-        Self::start_with(Choice::default()).await
-    }
-
-    pub async fn start_with(choice: Choice) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let url = StoreUrl::sqlite(folder.path());
-        Self::open(folder, &url, choice).await
-    }
-
     /// One in this store, which must be empty.
     pub async fn open(folder: TempDir, url: &StoreUrl, choice: Choice) -> Self {
         let mut options = OpenOptions::new(folder.path().join("log"));
@@ -322,10 +360,6 @@ impl Shop {
             }
         };
         timeout(PATIENCE, hearing).await.unwrap_or_else(|_| panic!("that was never said on {topic}"))
-    }
-
-    pub async fn stop(mut self) {
-        self.stop_services().await;
     }
 
     /// Both services end; their tables stay to be read.

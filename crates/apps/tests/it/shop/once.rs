@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use serde_json::json;
 
-use super::{Answer, Choice, Shop, order_body};
+use super::{Answer, Choice, Place, Shop, order_body};
 
 impl Shop {
     async fn post_under(&self, key: &str, body: String) -> Answer {
@@ -15,9 +15,8 @@ impl Shop {
     }
 }
 
-#[tokio::test]
-async fn the_same_key_and_body_give_the_stored_answer_and_one_order() {
-    let shop = Shop::start().await;
+async fn the_same_key_and_body_give_the_stored_answer_and_one_order(place: Place) {
+    let shop = place.shop().await;
     let first = shop.post_under("k1", order_body(&[(1, 2)])).await;
     assert_eq!(first.status, StatusCode::CREATED);
     let id = first.json()["orderId"].as_str().unwrap().to_owned();
@@ -34,9 +33,8 @@ async fn the_same_key_and_body_give_the_stored_answer_and_one_order() {
     assert_eq!(shop.balance(1).await, 196);
 }
 
-#[tokio::test]
-async fn the_same_key_with_another_body_is_refused() {
-    let shop = Shop::start().await;
+async fn the_same_key_with_another_body_is_refused(place: Place) {
+    let shop = place.shop().await;
     let first = shop.post_under("k", order_body(&[(1, 2)])).await;
     for _ in 0..2 {
         let other = shop.post_under("k", order_body(&[(1, 3)])).await;
@@ -49,9 +47,8 @@ async fn the_same_key_with_another_body_is_refused() {
 }
 
 /// Before the order service has it, the log itself remembers.
-#[tokio::test]
-async fn the_log_remembers_what_the_first_one_wanted() {
-    let mut shop = Shop::start().await;
+async fn the_log_remembers_what_the_first_one_wanted(place: Place) {
+    let mut shop = place.shop().await;
     shop.stop_services().await;
     let first = shop.post_under("k", order_body(&[(1, 2)])).await;
     for _ in 0..2 {
@@ -62,9 +59,8 @@ async fn the_log_remembers_what_the_first_one_wanted() {
     assert_eq!(shop.said("public-front/order-send").await.len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn while_the_first_one_runs_the_others_are_asked_to_come_again() {
-    let shop = Shop::start_with(Choice { sync_delay: Duration::from_millis(500), ..Choice::default() }).await;
+async fn while_the_first_one_runs_the_others_are_asked_to_come_again(place: Place) {
+    let shop = place.shop_with(Choice { sync_delay: Duration::from_millis(500), ..Choice::default() }).await;
     let shop = Arc::new(shop);
     let asking: Vec<_> = (0..2)
         .map(|_| {
@@ -83,9 +79,8 @@ async fn while_the_first_one_runs_the_others_are_asked_to_come_again() {
     assert_eq!(shop.said("public-front/order-send").await.len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_requests_with_one_key_at_once_make_one_order() {
-    let shop = Arc::new(Shop::start().await);
+async fn a_hundred_requests_with_one_key_at_once_make_one_order(place: Place) {
+    let shop = Arc::new(place.shop().await);
     let asking: Vec<_> = (0..100)
         .map(|_| {
             let shop = shop.clone();
@@ -106,9 +101,8 @@ async fn a_hundred_requests_with_one_key_at_once_make_one_order() {
     assert_eq!(shop.balance(1).await, 199);
 }
 
-#[tokio::test]
-async fn a_key_must_be_one_that_can_be_read() {
-    let shop = Shop::start().await;
+async fn a_key_must_be_one_that_can_be_read(place: Place) {
+    let shop = place.shop().await;
     for key in ["", &"x".repeat(256), "ä"] {
         let request =
             Request::post("/order").header("idempotency-key", key.as_bytes()).body(Body::from(order_body(&[(1, 1)])));
@@ -119,9 +113,8 @@ async fn a_key_must_be_one_that_can_be_read() {
     assert_eq!(shop.ask(twice.body(Body::from(order_body(&[(1, 1)]))).unwrap()).await.status, StatusCode::BAD_REQUEST);
 }
 
-#[tokio::test]
-async fn an_order_that_was_canceled_before_it_came_can_still_be_sent_under_its_key() {
-    let shop = Shop::start_with(Choice::default()).await;
+async fn an_order_that_was_canceled_before_it_came_can_still_be_sent_under_its_key(place: Place) {
+    let shop = place.shop_with(Choice::default()).await;
     let first = shop.post_under("k", order_body(&[(1, 1)])).await;
     let id = first.json()["orderId"].as_str().unwrap().to_owned();
     shop.delete(&format!("/order/{id}")).await;
@@ -130,4 +123,14 @@ async fn an_order_that_was_canceled_before_it_came_can_still_be_sent_under_its_k
     assert_eq!((again.status, again.body), (StatusCode::CREATED, first.body));
     assert_eq!(shop.get(&format!("/order/{id}")).await.json()["order_status"], "canceled");
     shop.balance_is(1, 200).await;
+}
+
+super::on_each_store! {
+    the_same_key_and_body_give_the_stored_answer_and_one_order,
+    the_same_key_with_another_body_is_refused,
+    the_log_remembers_what_the_first_one_wanted,
+    while_the_first_one_runs_the_others_are_asked_to_come_again,
+    a_hundred_requests_with_one_key_at_once_make_one_order,
+    a_key_must_be_one_that_can_be_read,
+    an_order_that_was_canceled_before_it_came_can_still_be_sent_under_its_key,
 }

@@ -6,11 +6,10 @@ use headwater_apps::shop::ShopSettings;
 use headwater_event::{Clock, EventId, Time};
 use serde_json::json;
 
-use super::{Choice, Shop, order_send};
+use super::{Choice, Place, Shop, order_send};
 
-#[tokio::test]
-async fn an_order_is_reserved_and_successful() {
-    let shop = Shop::start().await;
+async fn an_order_is_reserved_and_successful(place: Place) {
+    let shop = place.shop().await;
     shop.send(&json!("a"), &[(1, 3), (2, 1)]).await;
     assert_eq!(shop.decided("a").await, "successful");
     assert_eq!((shop.balance(1).await, shop.balance(2).await), (197, 199));
@@ -18,9 +17,8 @@ async fn an_order_is_reserved_and_successful() {
     shop.assert_books().await;
 }
 
-#[tokio::test]
-async fn lines_of_one_product_are_summed_before_anything_is_decided() {
-    let shop = Shop::start().await;
+async fn lines_of_one_product_are_summed_before_anything_is_decided(place: Place) {
+    let shop = place.shop().await;
     shop.say("shop/stock-edit", json!({ "inventoryId": 1, "balance": 199 })).await;
     shop.send(&json!("too much"), &[(1, 150), (1, 150)]).await;
     assert_eq!(shop.decided("too%20much").await, "unsuccessful");
@@ -31,9 +29,8 @@ async fn lines_of_one_product_are_summed_before_anything_is_decided() {
     shop.assert_books().await;
 }
 
-#[tokio::test]
-async fn all_lines_or_none() {
-    let shop = Shop::start().await;
+async fn all_lines_or_none(place: Place) {
+    let shop = place.shop().await;
     for (order, items) in [("a", [(1, 5), (2, 201)]), ("b", [(2, 201), (1, 5)]), ("c", [(1, 5), (99, 1)])] {
         shop.send(&json!(order), &items).await;
         assert_eq!(shop.decided(order).await, "unsuccessful");
@@ -43,18 +40,16 @@ async fn all_lines_or_none() {
     shop.assert_books().await;
 }
 
-#[tokio::test]
-async fn a_product_by_a_name_that_no_shelf_has_is_out_of_stock() {
-    let shop = Shop::start().await;
+async fn a_product_by_a_name_that_no_shelf_has_is_out_of_stock(place: Place) {
+    let shop = place.shop().await;
     shop.say("public-front/order-send", json!({ "orderId": "a", "items": [{ "inventoryId": "sku-9", "count": 1 }] }))
         .await;
     assert_eq!(shop.decided("a").await, "unsuccessful");
     shop.assert_books().await;
 }
 
-#[tokio::test]
-async fn names_are_strings_or_numbers_and_spelt_either_way() {
-    let shop = Shop::start().await;
+async fn names_are_strings_or_numbers_and_spelt_either_way(place: Place) {
+    let shop = place.shop().await;
     let items = json!([{ "inventory_id": "1", "count": 1 }, { "inventoryId": 2, "count": 2 }]);
     shop.say("public-front/order-send", json!({ "order_id": 17, "items": items })).await;
     assert_eq!(shop.decided("17").await, "successful");
@@ -67,9 +62,8 @@ async fn names_are_strings_or_numbers_and_spelt_either_way() {
     shop.assert_books().await;
 }
 
-#[tokio::test]
-async fn an_order_that_comes_twice_counts_once_under_whatever_event_id() {
-    let shop = Shop::start().await;
+async fn an_order_that_comes_twice_counts_once_under_whatever_event_id(place: Place) {
+    let shop = place.shop().await;
     let order = order_send(&json!("a"), &[(1, 10)]).to_string();
     for id in ["x", "x", "y"] {
         shop.say_as(id.parse::<EventId>().unwrap(), "public-front/order-send", order.clone()).await;
@@ -83,9 +77,8 @@ async fn an_order_that_comes_twice_counts_once_under_whatever_event_id() {
     shop.assert_books().await;
 }
 
-#[tokio::test]
-async fn a_cancel_returns_the_stock_exactly_once() {
-    let shop = Shop::start().await;
+async fn a_cancel_returns_the_stock_exactly_once(place: Place) {
+    let shop = place.shop().await;
     shop.send(&json!("a"), &[(1, 10), (2, 1)]).await;
     shop.send(&json!("b"), &[(1, 5)]).await;
     assert_eq!(shop.decided("a").await, "successful");
@@ -98,13 +91,14 @@ async fn a_cancel_returns_the_stock_exactly_once() {
     shop.balance_is(1, 195).await;
     shop.quiet().await;
     assert_eq!((shop.balance(1).await, shop.balance(2).await), (195, 200));
+    // It isn't the tables' own rules that keep a second one from returning more.
+    assert!(shop.dead_letters("shop_inventory").await.is_empty());
     assert_eq!(shop.get("/shop/order/b").await.json()["order_status"], "successful");
     shop.assert_books().await;
 }
 
-#[tokio::test]
-async fn an_order_that_was_refused_can_be_canceled_and_returns_nothing() {
-    let shop = Shop::start().await;
+async fn an_order_that_was_refused_can_be_canceled_and_returns_nothing(place: Place) {
+    let shop = place.shop().await;
     shop.send(&json!("a"), &[(1, 1), (6, 4)]).await;
     assert_eq!(shop.decided("a").await, "unsuccessful");
     shop.cancel(&json!("a")).await;
@@ -114,9 +108,8 @@ async fn an_order_that_was_refused_can_be_canceled_and_returns_nothing() {
     shop.assert_books().await;
 }
 
-#[tokio::test]
-async fn a_cancel_that_comes_before_its_order_cancels_it() {
-    let shop = Shop::start().await;
+async fn a_cancel_that_comes_before_its_order_cancels_it(place: Place) {
+    let shop = place.shop().await;
     shop.cancel(&json!("a")).await;
     shop.quiet().await;
     shop.send(&json!("a"), &[(1, 10)]).await;
@@ -127,9 +120,8 @@ async fn a_cancel_that_comes_before_its_order_cancels_it() {
     shop.assert_books().await;
 }
 
-#[tokio::test]
-async fn stock_that_is_told_before_its_order_waits_for_it() {
-    let shop = Shop::start_with(Choice { inventory: false, ..Choice::default() }).await;
+async fn stock_that_is_told_before_its_order_waits_for_it(place: Place) {
+    let shop = place.shop_with(Choice { inventory: false, ..Choice::default() }).await;
     shop.say("inventory/on-stock", json!({ "orderId": "a" })).await;
     shop.say("inventory/out-of-stock", json!({ "order_id": "b" })).await;
     shop.quiet().await;
@@ -141,9 +133,8 @@ async fn stock_that_is_told_before_its_order_waits_for_it() {
     assert_eq!(shop.decided("b").await, "unsuccessful");
 }
 
-#[tokio::test]
-async fn a_status_never_goes_back() {
-    let shop = Shop::start_with(Choice { inventory: false, ..Choice::default() }).await;
+async fn a_status_never_goes_back(place: Place) {
+    let shop = place.shop_with(Choice { inventory: false, ..Choice::default() }).await;
     shop.send(&json!("a"), &[(1, 1)]).await;
     shop.say("inventory/out-of-stock", json!({ "orderId": "a" })).await;
     assert_eq!(shop.decided("a").await, "unsuccessful");
@@ -159,12 +150,11 @@ async fn a_status_never_goes_back() {
     assert_eq!(shop.get("/shop/order/a").await.json()["order_status"], "canceled");
 }
 
-#[tokio::test]
-async fn stock_of_an_order_that_never_comes_returns_after_the_deadline() {
+async fn stock_of_an_order_that_never_comes_returns_after_the_deadline(place: Place) {
     let clock = Clock::manual(Time(1_800_000_000_000_000));
     let settings = ShopSettings { release_after: Duration::from_secs(60), ..ShopSettings::default() };
     // A foreign inventory has reserved for an order that the order service never hears of.
-    let shop = Shop::start_with(Choice { inventory: false, clock, settings, ..Choice::default() }).await;
+    let shop = place.shop_with(Choice { inventory: false, clock, settings, ..Choice::default() }).await;
     shop.say("inventory/on-stock", json!({ "orderId": "lost" })).await;
     shop.say("inventory/on-stock", json!({ "orderId": "late" })).await;
     shop.quiet().await;
@@ -190,9 +180,8 @@ impl Shop {
     }
 }
 
-#[tokio::test]
-async fn a_malformed_message_becomes_a_dead_letter_and_the_shop_lives() {
-    let shop = Shop::start().await;
+async fn a_malformed_message_becomes_a_dead_letter_and_the_shop_lives(place: Place) {
+    let shop = place.shop().await;
     let bad = [
         "{",
         "null",
@@ -224,11 +213,10 @@ async fn a_malformed_message_becomes_a_dead_letter_and_the_shop_lives() {
     shop.assert_books().await;
 }
 
-#[tokio::test]
-async fn the_latest_state_of_a_decided_order_ends_after_a_while() {
+async fn the_latest_state_of_a_decided_order_ends_after_a_while(place: Place) {
     let clock = Clock::manual(Time(1_800_000_000_000_000));
     let settings = ShopSettings { notice_for: Duration::from_secs(60), ..ShopSettings::default() };
-    let shop = Shop::start_with(Choice { clock, settings, ..Choice::default() }).await;
+    let shop = place.shop_with(Choice { clock, settings, ..Choice::default() }).await;
     for order in ["a", "b"] {
         shop.send(&json!(order), &[(1, 1)]).await;
         assert_eq!(shop.decided(order).await, "successful");
@@ -265,4 +253,21 @@ impl Shop {
         });
         assert!(waiting.await.is_ok(), "{last:?} and never {wanted:?}");
     }
+}
+
+super::on_each_store! {
+    an_order_is_reserved_and_successful,
+    lines_of_one_product_are_summed_before_anything_is_decided,
+    all_lines_or_none,
+    a_product_by_a_name_that_no_shelf_has_is_out_of_stock,
+    names_are_strings_or_numbers_and_spelt_either_way,
+    an_order_that_comes_twice_counts_once_under_whatever_event_id,
+    a_cancel_returns_the_stock_exactly_once,
+    an_order_that_was_refused_can_be_canceled_and_returns_nothing,
+    a_cancel_that_comes_before_its_order_cancels_it,
+    stock_that_is_told_before_its_order_waits_for_it,
+    a_status_never_goes_back,
+    stock_of_an_order_that_never_comes_returns_after_the_deadline,
+    a_malformed_message_becomes_a_dead_letter_and_the_shop_lives,
+    the_latest_state_of_a_decided_order_ends_after_a_while,
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Shop, order_send};
+use super::{Place, Shop, order_send};
 
-/// As many as the issue asks for; each is a shop of its own.
+/// As many as make each order of two messages likely; a seed that fails is named.
 const SEEDS: u64 = 100;
 
 /// A small generator, so that a seed that fails can be tried again anywhere (splitmix64).
@@ -28,62 +28,71 @@ impl Dice {
     }
 }
 
-/// What customers say: orders that can all be had, one that can't, cancels of some of them.
-fn said() -> Vec<(&'static str, Value)> {
+/// What customers of one round say: orders that can all be had, one that can't, cancels of some of them.
+fn said(round: &str) -> Vec<(&'static str, Value)> {
+    let id = |name: &str| json!(format!("{round}-{name}"));
     let mut all = Vec::new();
     for order in 0..6_i64 {
-        let id = if order % 2 == 0 { json!(order) } else { json!(order.to_string()) };
-        all.push(("public-front/order-send", order_send(&id, &[(1, 10 + order), (2, 1), (1, 2)])));
+        let items = [(1, 10 + order), (2, 1), (1, 2)];
+        all.push(("public-front/order-send", order_send(&id(&order.to_string()), &items)));
     }
-    all.push(("public-front/order-send", order_send(&json!("greedy"), &[(1, 1), (2, 1_000)])));
+    all.push(("public-front/order-send", order_send(&id("greedy"), &[(1, 1), (6, 4)])));
     for order in ["1", "4", "greedy"] {
-        all.push(("public-front/order-canceled", json!({ "order_id": order })));
+        all.push(("public-front/order-canceled", json!({ "order_id": id(order) })));
     }
     all
 }
 
-/// What one can see of a shop at the end.
-async fn end_of(shop: &Shop) -> (BTreeMap<String, String>, Vec<i64>) {
-    shop.quiet().await;
+/// What one can see of a round at its end.
+async fn end_of(shop: &Shop, round: &str) -> BTreeMap<String, String> {
     let mut statuses = BTreeMap::new();
     for order in ["0", "1", "2", "3", "4", "5", "greedy"] {
-        let answer = shop.get(&format!("/shop/order/{order}")).await;
-        statuses.insert(order.to_owned(), answer.json()["order_status"].as_str().unwrap().to_owned());
+        let answer = shop.get(&format!("/shop/order/{round}-{order}")).await;
+        statuses.insert(order.to_owned(), answer.json()["order_status"].as_str().unwrap_or("none").to_owned());
     }
-    let goods = shop.get("/shop/inventory").await.json();
-    let balances = goods.as_array().unwrap().iter().map(|shown| shown["balance"].as_i64().unwrap()).collect();
-    shop.assert_books().await;
-    (statuses, balances)
+    statuses
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_message_three_times_and_shuffled_comes_to_the_same_end() {
-    let ordered = Shop::start().await;
-    for (topic, body) in said() {
-        ordered.say(topic, body).await;
+async fn every_message_three_times_and_shuffled_comes_to_the_same_end(place: Place) {
+    let shop = place.shop().await;
+    for product in [1, 2] {
+        shop.say("shop/stock-edit", json!({ "inventoryId": product, "balance": 100_000 })).await;
     }
-    let wanted = end_of(&ordered).await;
-    assert_eq!(wanted.0["0"], "successful");
-    assert_eq!((&*wanted.0["1"], &*wanted.0["greedy"]), ("canceled", "canceled"));
-    ordered.stop().await;
+    for (topic, body) in said("ordered") {
+        shop.say(topic, body).await;
+    }
+    shop.quiet().await;
+    let wanted = end_of(&shop, "ordered").await;
+    assert_eq!(wanted["0"], "successful");
+    assert_eq!((&*wanted["1"], &*wanted["greedy"]), ("canceled", "canceled"));
+    let mut once = Vec::new();
+    for product in [1, 2] {
+        once.push((product, 100_000 - shop.balance(product).await));
+    }
     for seed in 0..SEEDS {
-        let shop = Shop::start().await;
-        let mut dice = Dice(seed);
-        let mut all: Vec<_> = said().into_iter().flat_map(|one| [one.clone(), one.clone(), one]).collect();
-        dice.shuffle(&mut all);
+        let mut all: Vec<_> =
+            said(&seed.to_string()).into_iter().flat_map(|one| [one.clone(), one.clone(), one]).collect();
+        Dice(seed).shuffle(&mut all);
         for (topic, body) in all {
             shop.say(topic, body).await;
         }
-        assert_eq!(end_of(&shop).await, wanted, "seed {seed}");
-        shop.stop().await;
     }
+    shop.quiet().await;
+    for seed in 0..SEEDS {
+        assert_eq!(end_of(&shop, &seed.to_string()).await, wanted, "seed {seed}");
+    }
+    for (product, sold) in once {
+        shop.balance_is(product, 100_000 - sold * (SEEDS as i64 + 1)).await;
+    }
+    assert_eq!(shop.balance(6).await, 3);
+    assert_eq!(shop.said("order/order-canceled").await.len() as u64, 3 * (SEEDS + 1));
+    shop.assert_books().await;
 }
 
 /// The same for what the services tell each other: a test plays the inventory, and tells the order service everything in any
 /// order.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_inventory_says_may_come_in_any_order_too() {
-    let shop = Shop::start_with(super::Choice { inventory: false, ..super::Choice::default() }).await;
+async fn what_the_inventory_says_may_come_in_any_order_too(place: Place) {
+    let shop = place.shop_with(super::Choice { inventory: false, ..super::Choice::default() }).await;
     for seed in 0..SEEDS {
         let id = |name: &str| json!(format!("{seed}-{name}"));
         let mut all = Vec::new();
@@ -112,4 +121,9 @@ async fn what_the_inventory_says_may_come_in_any_order_too() {
     // Each canceled once.
     assert_eq!(shop.said("order/order-canceled").await.len() as u64, 2 * SEEDS);
     assert!(shop.dead_letters("shop_order").await.is_empty());
+}
+
+super::on_each_store! {
+    every_message_three_times_and_shuffled_comes_to_the_same_end,
+    what_the_inventory_says_may_come_in_any_order_too,
 }
