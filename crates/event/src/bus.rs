@@ -115,6 +115,9 @@ pub struct Receipts {
     pub len: usize,
     /// The duplicates: index in the batch, ascending, and where the original stands.
     pub duplicates: Vec<(usize, Seq)>,
+    /// New events that don't follow the one before, as others wrote in between: index in the batch, ascending, and where it
+    /// stands. Empty where an engine keeps a batch together.
+    pub strays: Vec<(usize, Seq)>,
 }
 
 impl Receipts {
@@ -125,7 +128,11 @@ impl Receipts {
         match self.duplicates.get(before) {
             Some((at, seq)) if *at == index => Receipt { position: Position::new(self.epoch, *seq), duplicate: true },
             _ => {
-                let seq = self.first + (index - before) as u64;
+                let strayed = self.strays.partition_point(|(at, _)| *at < index);
+                let seq = match self.strays.get(strayed) {
+                    Some((at, seq)) if *at == index => *seq,
+                    _ => self.first + (index - before - strayed) as u64,
+                };
                 Receipt { position: Position::new(self.epoch, seq), duplicate: false }
             }
         }
@@ -339,7 +346,7 @@ mod tests {
 
     #[test]
     fn receipts_tell_new_ones_and_duplicates_apart() {
-        let receipts = Receipts { epoch: 7, first: 10, len: 5, duplicates: vec![(1, 3), (4, 11)] };
+        let receipts = Receipts { epoch: 7, first: 10, len: 5, duplicates: vec![(1, 3), (4, 11)], strays: vec![] };
         let seqs: Vec<_> = receipts.iter().map(|r| (r.position.seq, r.duplicate)).collect();
         assert_eq!(seqs, [(10, false), (3, true), (11, false), (12, false), (11, true)]);
     }

@@ -118,7 +118,8 @@ impl Intake {
         now: Time,
     ) -> Result<Placed, (BusError, Vec<(ProducerId, u64)>)> {
         let first = self.last + 1;
-        let mut receipts = Receipts { epoch: self.epoch, first, len: batch.len(), duplicates: Vec::new() };
+        let mut receipts =
+            Receipts { epoch: self.epoch, first, len: batch.len(), duplicates: Vec::new(), strays: Vec::new() };
         let (mut needs, mut has_sticky) = (0, false);
         // How many of the next events have numbers that were taken together with the one before them.
         let mut taken_before = 0;

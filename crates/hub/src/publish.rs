@@ -27,7 +27,9 @@ impl Hub {
     ) -> Result<Later<'static, Result<Receipts, Refusal>>, Refusal> {
         if batch.is_empty() {
             let epoch = self.head().epoch;
-            return Ok(Box::pin(async move { Ok(Receipts { epoch, first: 0, len: 0, duplicates: Vec::new() }) }));
+            return Ok(Box::pin(async move {
+                Ok(Receipts { epoch, first: 0, len: 0, duplicates: Vec::new(), strays: Vec::new() })
+            }));
         }
         let core = self.core();
         let mut pass = core.admission.admit(who, batch).inspect_err(|refusal| core.metrics.refuse(refusal))?;

@@ -3,8 +3,11 @@
 //! [`open`] is the one way in; what comes out is a [`Bus`](headwater_event::Bus) like the embedded log, which declares in
 //! its [`Abilities`](headwater_event::Abilities) what it can't do. `docs/engines.md` has the table.
 
+mod address;
 mod local;
 mod mqtt;
+#[cfg(feature = "engines")]
+mod nats;
 mod open;
 
 pub use mqtt::Mqtt;

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use headwater_event::{Bus, Clock, Durability};
 
+use crate::address::{Address, checked_id};
 use crate::mqtt::Mqtt;
-use crate::mqtt::address::{Address, checked_id};
+#[cfg(feature = "engines")]
+use crate::nats::Nats;
 
 /// Why an engine can't be used: one sentence for the person who started the program.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +26,11 @@ pub enum LinkError {
     NotDurable(String),
 }
 
+/// Where MQTT brokers and NATS servers listen.
+const MQTT_PORT: u16 = 1_883;
+#[cfg(feature = "engines")]
+const NATS_PORT: u16 = 4_222;
+
 /// How to use an engine.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -32,7 +39,7 @@ pub struct Options {
     pub instance: String,
     /// The clock of leases and retries.
     pub clock: Clock,
-    /// What an acknowledgement must mean at the least; `None` takes what the engine has.
+    /// What an acknowledgement must mean at the least; `None` takes what an MQTT broker has, and wants a quorum of NATS.
     pub require: Option<Durability>,
 }
 
@@ -46,20 +53,33 @@ impl Options {
 
 /// An engine that is connected. Dropping it leaves the engine; [`close`](Self::close) does so in good order.
 #[derive(Clone)]
-pub struct Engine {
-    mqtt: Arc<Mqtt>,
+pub struct Engine(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Mqtt(Arc<Mqtt>),
+    #[cfg(feature = "engines")]
+    Nats(Arc<Nats>),
 }
 
 impl Engine {
     /// The engine as the seam knows it.
     #[must_use]
     pub fn bus(&self) -> Arc<dyn Bus> {
-        Arc::clone(&self.mqtt) as Arc<dyn Bus>
+        match &self.0 {
+            Kind::Mqtt(mqtt) => Arc::clone(mqtt) as Arc<dyn Bus>,
+            #[cfg(feature = "engines")]
+            Kind::Nats(nats) => Arc::clone(nats) as Arc<dyn Bus>,
+        }
     }
 
     /// Ends in good order: nothing more is taken, who waits is told so, what is unfinished stays with the engine.
     pub async fn close(&self) {
-        self.mqtt.close().await;
+        match &self.0 {
+            Kind::Mqtt(mqtt) => mqtt.close().await,
+            #[cfg(feature = "engines")]
+            Kind::Nats(nats) => nats.close().await,
+        }
     }
 }
 
@@ -72,20 +92,28 @@ pub async fn open(url: &str, options: Options) -> Result<Engine, LinkError> {
     let Some((scheme, rest)) = url.split_once("://") else {
         return Err(LinkError::Url("it begins with `mqtt://`".into()));
     };
-    let mqtt = match scheme {
+    let (kind, require) = match scheme {
         "mqtt" => {
-            let address = Address::read(rest)?;
-            let instance = match &address.id {
-                Some(id) => id.clone(),
-                None => checked_id(&options.instance)?,
-            };
-            Mqtt::open(address, instance, options.clock).await?
+            let address = Address::read("mqtt", MQTT_PORT, &["id"], rest)?;
+            let instance = checked_id(address.option("id").unwrap_or(&options.instance))?;
+            (Kind::Mqtt(Arc::new(Mqtt::open(address, instance, options.clock).await?)), options.require)
         }
-        other => return Err(LinkError::Url(format!("there is no engine `{other}`; there is `mqtt`"))),
+        #[cfg(feature = "engines")]
+        "nats" => {
+            let address = Address::read("nats", NATS_PORT, crate::nats::OPTIONS, rest)?;
+            // What a server acknowledges without more said is lost with its machine's power.
+            let require = options.require.or(Some(Durability::Quorum));
+            // Boxed: asking a server takes many steps, each with its place in the future.
+            let nats = Box::pin(Nats::open(address, options.clock)).await?;
+            (Kind::Nats(Arc::new(nats)), require)
+        }
+        #[cfg(not(feature = "engines"))]
+        "nats" => return Err(LinkError::Url("this program was built without the feature `engines`".into())),
+        other => return Err(LinkError::Url(format!("there is no engine `{other}`; there are `mqtt` and `nats`"))),
     };
-    let engine = Engine { mqtt: Arc::new(mqtt) };
+    let engine = Engine(kind);
     let has = engine.bus().abilities().durability;
-    if options.require.is_some_and(|wanted| has < wanted) {
+    if require.is_some_and(|wanted| has < wanted) {
         engine.close().await;
         let sentence = format!("the engine {scheme}:// acknowledges what is {}, and more is required", word(has));
         return Err(LinkError::NotDurable(sentence));

@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     fn receipts() -> Receipts {
-        Receipts { epoch: 1, first: 1, len: 1, duplicates: Vec::new() }
+        Receipts { epoch: 1, first: 1, len: 1, duplicates: Vec::new(), strays: Vec::new() }
     }
 
     fn settle(owed: &mut Owed, version: Version) -> (Vec<u8>, Settled) {

@@ -121,7 +121,7 @@ impl Bus for Memory {
         let mut durable = self.shared.durable.subscribe();
         Box::pin(async move {
             durable.wait_for(|durable| *durable >= last).await.map_err(|_| BusError::Closed)?;
-            Ok(Receipts { epoch: EPOCH, first, len, duplicates })
+            Ok(Receipts { epoch: EPOCH, first, len, duplicates, strays: Vec::new() })
         })
     }
 

@@ -115,7 +115,7 @@ impl Bus for VecBus {
             let mut gate = inner.gate.subscribe();
             gate.wait_for(|gate| *gate >= last).await.map_err(|_| BusError::Closed)?;
             make_durable(&inner, last);
-            Ok(Receipts { epoch: EPOCH, first, len, duplicates: Vec::new() })
+            Ok(Receipts { epoch: EPOCH, first, len, duplicates: Vec::new(), strays: Vec::new() })
         })
     }
 

@@ -230,7 +230,7 @@ impl Book {
             }
         }
         let result = match failure {
-            None => Ok(Receipts { epoch: self.epoch, first, len, duplicates }),
+            None => Ok(Receipts { epoch: self.epoch, first, len, duplicates, strays: Vec::new() }),
             Some(why) => Err(BusError::Storage(why)),
         };
         if let Some(reply) = batch.reply {

@@ -151,6 +151,11 @@ impl Desk {
         false
     }
 
+    /// How many events are here.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Whether an event stands in this place.
     pub(crate) fn is_taken(&self, seq: Seq) -> bool {
         self.entries.contains_key(&seq)

@@ -2,6 +2,7 @@
 //! deliveries to a group's members, waits.
 
 pub(crate) mod book;
+pub(crate) mod covered;
 pub(crate) mod desk;
 pub(crate) mod ledger;
 pub(crate) mod ring;

@@ -4,7 +4,6 @@
 //! retained message, a dead letter is one too. `docs/decisions/engine-mqtt.md` says what a broker can't do, and what stands
 //! in its place; `docs/engines.md` tells it from the user's side.
 
-pub(crate) mod address;
 mod letters;
 mod member;
 mod names;
@@ -25,8 +24,8 @@ use headwater_event::{
 };
 
 use crate::LinkError;
+use crate::address::Address;
 use crate::local::tail::Follower;
-use address::Address;
 use member::Seated;
 use seat::Seat;
 use shared::{ANSWER_TIME_MAX, Shared, lock};

@@ -10,11 +10,11 @@ use std::time::Duration;
 use headwater_event::{GroupName, GroupOptions};
 use tokio::sync::{Notify, oneshot, watch};
 
-use super::address::Address;
 use super::session::Task;
 use super::shared::{Shared, lock};
 use super::wire::{self, Hello, Lost};
 use super::{letters, names};
+use crate::address::Address;
 use crate::local::desk::{Burial, Desk, Effect, Handle, MemberId};
 use crate::local::wait::Bell;
 

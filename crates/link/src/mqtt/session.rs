@@ -16,6 +16,7 @@ use super::wire::{self, Hello, Lost, Wire, sent_away};
 use super::write::{WANT_NEW, Want, write_puback, write_subscribe};
 use super::{letters, spelling};
 use crate::local::book::Place;
+use crate::local::covered::without_covered;
 use crate::local::desk::Handle;
 
 /// How long the broker keeps a session that nobody has taken up: a long weekend and the holidays behind it.
@@ -230,7 +231,7 @@ impl Task {
         let waiters = std::mem::take(&mut self.asked).into_iter().flat_map(|(_, waiters)| waiters);
         lock(&self.seat.out).waiters.extend(waiters);
         let desk = lock(&self.seat.desk);
-        let filters = names::without_covered(desk.filters()).into_iter().map(names::of_filter);
+        let filters = without_covered(desk.filters()).into_iter().map(names::of_filter);
         let again = names::again(&self.seat.name).to_string();
         let wants: Vec<_> = filters
             .chain([again])
@@ -273,8 +274,9 @@ impl Task {
             return;
         }
         let Out { acknowledge, waiters } = std::mem::take(&mut *lock(&self.seat.out));
-        for handle in acknowledge.into_iter().filter(|handle| handle >> 16 == self.generation) {
-            // The lower half is the packet id.
+        // The lower half is the packet id; what came with QoS 0 has none.
+        let is_ours = |handle: &Handle| handle >> 16 == self.generation && handle & 0xFFFF != 0;
+        for handle in acknowledge.into_iter().filter(is_ours) {
             write_puback((handle & 0xFFFF) as u16, &mut wire.out);
         }
         if !waiters.is_empty() {
@@ -307,9 +309,10 @@ impl Task {
             }
             self.unnamed.insert(publish.packet_id, came.event.id.clone());
         }
-        if publish.qos == 0 {
-            // Published with QoS 0: it comes once, and nobody waits for an answer.
-            tracing::trace!(group = %self.seat.name, "a delivery that needs no answer");
+        if publish.qos == 0 && self.is_full() {
+            // The broker bounds what needs an answer, and this needs none.
+            tracing::warn!(group = %self.seat.name, "an event of QoS 0 is dropped: too many are unsettled");
+            return;
         }
         if self.is_known(&came.event.id, handle) {
             return;
@@ -317,6 +320,10 @@ impl Task {
         let position = Position::new(self.seat.shared.ledger.head().epoch, 0);
         let recorded = Recorded { position, event: came.event, sticky: came.sticky };
         self.unplaced.push_back(Unplaced { recorded, tried: came.tried, handle, since: Instant::now() });
+    }
+
+    fn is_full(&self) -> bool {
+        self.unplaced.len() + lock(&self.seat.desk).len() >= usize::from(self.receive_maximum)
     }
 
     fn is_known(&self, id: &EventId, handle: Handle) -> bool {

@@ -9,10 +9,10 @@ use headwater_event::{BusError, Clock, DeadLetter, GroupName, Health, Position, 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
 
-use super::address::Address;
 use super::letters::{self, Letters, Written};
 use super::packet::Publish;
 use super::seat::Seat;
+use crate::address::Address;
 use crate::local::ledger::Ledger;
 use crate::local::wait::Bell;
 

@@ -10,9 +10,9 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::address::Address;
 use super::packet::{self, ConnAck, Fault, Packet, meaning, next_packet};
 use super::write::{Connect, write_connect, write_disconnect, write_ping};
+use crate::address::Address;
 
 /// How long one try to connect may take, from the name to the CONNACK.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);

@@ -277,6 +277,25 @@ async fn followers_see_what_other_processes_publish_and_are_told_of_a_gap() {
     soon(forgotten).await;
 }
 
+/// What a foreign client publishes has no id, and with QoS 0 not even a packet id to acknowledge.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_foreign_clients_publish_is_worked_on_like_all_else() {
+    let broker = Mosquitto::start();
+    let engine = link(&broker.url(), "work").await;
+    let mut member = join(&engine.bus(), "g/#").await;
+    for (qos, text) in [("0", "first"), ("1", "second"), ("2", "third")] {
+        let port = broker.addr().port().to_string();
+        let told = std::process::Command::new("mosquitto_pub")
+            .args(["-h", "127.0.0.1", "-p", &port, "-t", "g/x", "-q", qos, "-m", text])
+            .status();
+        assert!(told.unwrap().success());
+        let deliveries = next(&mut member, 9).await;
+        assert_eq!(deliveries.iter().map(payload).collect::<Vec<_>>(), [text]);
+        assert_eq!(done(&mut member, &deliveries).await, 1);
+    }
+    assert_eq!(engine.bus().health(), Health::Good, "no acknowledgement without a packet id");
+}
+
 /// Events of other protocols have no MQTT properties of their own: a Headwater tells what they are.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_a_headwater_events_of_other_protocols_keep_their_ids() {

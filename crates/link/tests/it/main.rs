@@ -6,3 +6,5 @@ mod faults;
 mod given;
 mod headwater;
 mod mosquitto;
+#[cfg(feature = "engines")]
+mod nats;

@@ -103,7 +103,7 @@ impl Content {
             self.events.push(publication);
             self.stands_at.insert((producer, number), self.events.len() as u64);
         }
-        Ok(Receipts { epoch: EPOCH, first, len, duplicates })
+        Ok(Receipts { epoch: EPOCH, first, len, duplicates, strays: Vec::new() })
     }
 
     fn use_up(&mut self, producer: ProducerId, number: u64) -> Result<(), BusError> {

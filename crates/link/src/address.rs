@@ -1,11 +1,8 @@
-//! `mqtt://[USER:PASSWORD@]HOST[:PORT][?id=NAME]`: where a broker is, and who we are there.
+//! `SCHEME://[USER:PASSWORD@]HOST[:PORT][?NAME=VALUE&...]`: where an engine is, and who we are there.
 
 use std::fmt;
 
 use crate::LinkError;
-
-/// Where MQTT brokers listen.
-const PORT: u16 = 1_883;
 
 /// The longest id of an instance: with a group's name behind it a client id stays below what brokers take.
 const ID_LEN_MAX: usize = 64;
@@ -13,19 +10,22 @@ const ID_LEN_MAX: usize = 64;
 /// A broker's address. Its spelling for people shows no password.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Address {
+    pub scheme: &'static str,
     pub host: String,
     pub port: u16,
     pub user: Option<String>,
     pub password: Option<String>,
-    pub id: Option<String>,
+    /// What stands behind the `?`, each name once.
+    pub options: Vec<(String, String)>,
 }
 
 impl Address {
-    /// Reads what stands behind `mqtt://`.
+    /// Reads what stands behind `SCHEME://`, with the options that the engine has.
     ///
     /// # Errors
     /// Says what is wrong, without the password.
-    pub(crate) fn read(rest: &str) -> Result<Self, LinkError> {
+    pub(crate) fn read(scheme: &'static str, port: u16, known: &[&str], rest: &str) -> Result<Self, LinkError> {
+        let default_port = port;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (login, place) = rest.rsplit_once('@').map_or((None, rest), |(login, place)| (Some(login), place));
         let place = place.trim_end_matches('/');
@@ -35,7 +35,7 @@ impl Address {
             None => place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
         };
         let port = match port {
-            None => PORT,
+            None => default_port,
             Some(port) => port.parse().map_err(|_| LinkError::Url(format!("`{port}` is no port")))?,
         };
         if host.is_empty() || host.contains('/') {
@@ -48,17 +48,27 @@ impl Address {
                 (Some(decoded(user)?), password.map(decoded).transpose()?)
             }
         };
-        let mut id = None;
+        let mut options: Vec<(String, String)> = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
-                Some(("id", value)) => id = Some(checked_id(&decoded(value)?)?),
+                Some((name, value)) if known.contains(&name) && options.iter().all(|(other, _)| other != name) => {
+                    options.push((name.into(), decoded(value)?));
+                }
                 _ => {
                     let name = pair.split('=').next().unwrap_or_default();
-                    return Err(LinkError::Url(format!("`{name}` is no option of this engine; it has `id`")));
+                    let known = known.join("`, `");
+                    return Err(LinkError::Url(format!(
+                        "`{name}` is no option of this engine, or twice; it has `{known}`"
+                    )));
                 }
             }
         }
-        Ok(Self { host: host.into(), port, user, password, id })
+        Ok(Self { scheme, host: host.into(), port, user, password, options })
+    }
+
+    /// The value of an option.
+    pub(crate) fn option(&self, name: &str) -> Option<&str> {
+        self.options.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -91,9 +101,9 @@ fn decoded(text: &str) -> Result<String, LinkError> {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
-            write!(f, "mqtt://[{}]:{}", self.host, self.port)
+            write!(f, "{}://[{}]:{}", self.scheme, self.host, self.port)
         } else {
-            write!(f, "mqtt://{}:{}", self.host, self.port)
+            write!(f, "{}://{}:{}", self.scheme, self.host, self.port)
         }
     }
 }
@@ -108,21 +118,26 @@ impl fmt::Debug for Address {
 mod tests {
     use super::*;
 
+    fn read(rest: &str) -> Result<Address, LinkError> {
+        Address::read("mqtt", 1_883, &["id"], rest)
+    }
+
     #[test]
     fn addresses_are_read_and_shown_without_the_password() {
-        let address = Address::read("us%40er:p%3Aw@broker:1884?id=node-1").unwrap();
+        let address = read("us%40er:p%3Aw@broker:1884?id=node-1").unwrap();
         assert_eq!((address.user.as_deref(), address.password.as_deref()), (Some("us@er"), Some("p:w")));
-        assert_eq!((address.host.as_str(), address.port, address.id.as_deref()), ("broker", 1_884, Some("node-1")));
+        assert_eq!((address.host.as_str(), address.port, address.option("id")), ("broker", 1_884, Some("node-1")));
         assert_eq!(format!("{address} {address:?}"), "mqtt://broker:1884 mqtt://broker:1884");
-        assert_eq!(Address::read("localhost").unwrap().to_string(), "mqtt://localhost:1883");
-        assert_eq!(Address::read("[::1]:5/").unwrap().to_string(), "mqtt://[::1]:5");
-        assert_eq!(Address::read("a@b").unwrap().password, None);
+        assert_eq!(read("localhost").unwrap().to_string(), "mqtt://localhost:1883");
+        assert_eq!(read("[::1]:5/").unwrap().to_string(), "mqtt://[::1]:5");
+        assert_eq!(read("a@b").unwrap().password, None);
     }
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for text in ["", ":1883", "host:port", "host:99999", "host?x=1", "host?id=", "host?id=a/b", "u%4@host", "a/b"] {
-            let error = Address::read(text).unwrap_err();
+        for text in ["", ":1883", "host:port", "host:99999", "host?x=1", "host?id", "host?id=a&id=b", "u%4@host", "a/b"]
+        {
+            let error = read(text).unwrap_err();
             assert!(matches!(error, LinkError::Url(_)), "{text}: {error}");
         }
     }

@@ -1,0 +1,149 @@
+//! Topics and filters as NATS subjects and back.
+//!
+//! `hw.e.` stands before what is only an event, `hw.s.` before what is its topic's latest state, so that the server's last
+//! message of a subject is that state. Levels are tokens; what a token can't hold is written as `%` and two hexadecimal
+//! digits a byte, and an empty level as `%`.
+
+use std::fmt::Write as _;
+
+use headwater_event::{Filter, GroupName, Topic};
+
+use crate::local::covered::without_covered;
+
+/// Everything.
+pub(super) const ALL: &str = "hw.>";
+/// All latest states.
+pub(super) const STATES: &str = "hw.s.";
+/// Before dead letters.
+pub(super) const DEAD: &str = "hwd.";
+/// Before letters to be tried again.
+pub(super) const AGAIN: &str = "hwa.";
+
+const EVENTS: &str = "hw.e.";
+
+/// Where an event is published.
+pub(super) fn of_topic(topic: &Topic, sticky: bool) -> String {
+    let mut subject = String::from(if sticky { STATES } else { EVENTS });
+    write_levels(topic.as_str(), &mut subject);
+    subject
+}
+
+/// The topic of a subject, and whether it's sticky; `None` when it's none of ours.
+pub(super) fn topic(subject: &str) -> Option<(Topic, bool)> {
+    let (rest, sticky) = match subject.strip_prefix(STATES) {
+        Some(rest) => (rest, true),
+        None => (subject.strip_prefix(EVENTS)?, false),
+    };
+    let levels: Option<Vec<String>> = rest.split('.').map(level).collect();
+    Some((Topic::new(levels?.join("/")).ok()?, sticky))
+}
+
+/// The subjects of a filter below a prefix, which together want no subject twice. More may come than the filter wants:
+/// `#` is no wildcard for `$` there.
+pub(super) fn of_filter(filter: &Filter, prefix: &str) -> Vec<String> {
+    let text = filter.as_str();
+    let (levels, has_rest) = match text.strip_suffix("/#") {
+        Some(levels) => (levels, true),
+        None if text == "#" => return vec![format!("{prefix}>")],
+        None => (text, false),
+    };
+    let mut subject = String::from(prefix);
+    write_levels(levels, &mut subject);
+    if has_rest { vec![format!("{subject}.>"), subject] } else { vec![subject] }
+}
+
+/// The subjects of a group; all there are where its filters want something twice, which the server takes for a fault.
+pub(super) fn of_filters(filters: &[Filter]) -> Vec<String> {
+    let filters = without_covered(filters);
+    let subjects: Vec<_> = filters.into_iter().flat_map(|filter| of_filter(filter, "hw.*.")).collect();
+    let overlap = |at: usize, one: &String| subjects[..at].iter().any(|other| do_overlap(one, other));
+    let any = subjects.iter().enumerate().any(|(at, one)| overlap(at, one));
+    if any || subjects.is_empty() { vec![ALL.to_owned()] } else { subjects }
+}
+
+/// Whether some subject matches both.
+fn do_overlap(one: &str, other: &str) -> bool {
+    let (mut ones, mut others) = (one.split('.'), other.split('.'));
+    loop {
+        match (ones.next(), others.next()) {
+            (None, None) => return true,
+            (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
+            (Some(one), Some(other)) if one == "*" || other == "*" || one == other => {}
+            _ => return false,
+        }
+    }
+}
+
+/// A group's name as a token, which is a consumer's name too.
+pub(super) fn group(name: &GroupName) -> String {
+    let mut token = String::new();
+    for byte in name.as_str().bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
+            token.push(char::from(byte));
+        } else {
+            // Writing to a String can't fail.
+            let _ = write!(token, "%{byte:02X}");
+        }
+    }
+    token
+}
+
+fn write_levels(levels: &str, subject: &mut String) {
+    for (at, level) in levels.split('/').enumerate() {
+        if at > 0 {
+            subject.push('.');
+        }
+        match level {
+            "" => subject.push('%'),
+            "+" => subject.push('*'),
+            _ => level.chars().for_each(|c| match c {
+                '.' | '*' | '>' | '%' | ' ' => {
+                    let _ = write!(subject, "%{:02X}", u32::from(c));
+                }
+                c => subject.push(c),
+            }),
+        }
+    }
+}
+
+fn level(token: &str) -> Option<String> {
+    if token == "%" {
+        return Some(String::new());
+    }
+    let mut parts = token.split('%');
+    let mut level = parts.next()?.to_owned();
+    for part in parts {
+        let code = part.get(..2)?;
+        level.push(char::from(u8::from_str_radix(code, 16).ok().filter(u8::is_ascii)?));
+        level.push_str(&part[2..]);
+    }
+    Some(level)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_come_back_as_they_went_in() {
+        for text in ["a", "a/b", "/", "a//b", "$SYS/x", "a.b/c d", "100%/*>", "ü/€"] {
+            for sticky in [true, false] {
+                let topic_of: Topic = text.parse().unwrap();
+                assert_eq!(topic(&of_topic(&topic_of, sticky)), Some((topic_of, sticky)), "{text}");
+            }
+        }
+        assert_eq!(topic("hw.x.a"), None);
+        assert_eq!(topic("hw.e.a%Z"), None);
+    }
+
+    #[test]
+    fn filters_are_subjects_that_want_nothing_twice() {
+        let of = |filters: &[&str]| of_filters(&filters.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>());
+        assert_eq!(of(&["a/+/b"]), ["hw.*.a.*.b"]);
+        assert_eq!(of(&["a/#"]), ["hw.*.a.>", "hw.*.a"]);
+        assert_eq!(of(&["#"]), ["hw.*.>"]);
+        assert_eq!(of(&["g/+", "g/a", "other/#"]), ["hw.*.g.*", "hw.*.other.>", "hw.*.other"]);
+        assert_eq!(of(&["a/+", "+/b"]), [ALL], "a/b is wanted by both");
+        assert_eq!(of(&["+", "#"]), ["hw.*.>"]);
+    }
+}

@@ -1,0 +1,255 @@
+//! NATS JetStream keeps the contract of the bus, and says what its acknowledgements mean.
+//!
+//! `scripts/test-engines` gets a server that is new enough and says where it is.
+
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use headwater_event::contract::{self, Harness};
+use headwater_event::{Bus, Clock, Durability, Health, Later, Time};
+use headwater_link::{Engine, LinkError, Options, open};
+
+use super::given::{done, event, join, next, payload, soon};
+use super::mosquitto::free_port;
+
+const DECLARED: &[&str] = &[
+    "an_id_is_known_after_a_crash",
+    // It keeps no numbers of producers.
+    "a_producer_that_is_not_known_has_no_number",
+    "numbers_go_up_by_one_and_a_hole_fails_the_batch_whole",
+    "a_known_number_adds_nothing",
+    "each_producer_counts_for_itself",
+    "numbers_are_checked_in_the_order_of_the_calls",
+    "the_last_number_waits_for_what_was_appended_before",
+    "numbers_survive_a_crash",
+    "a_number_that_is_used_up_is_known_and_the_next_one_follows",
+    "using_up_follows_the_same_order",
+    "a_used_up_number_survives_a_crash",
+    // A test can't say when the server frees.
+    "a_tail_before_what_retention_kept_is_told_so",
+    // It lists only the groups of this process.
+    "groups_are_listed_after_a_crash",
+    // The worker keeps the wait before a retry, in memory.
+    "a_retry_comes_after_its_wait_and_not_before",
+    "without_a_wait_the_groups_back_off_counts",
+    "the_back_off_doubles_up_to_its_cap",
+    "a_retry_survives_a_crash_with_its_attempt",
+    "a_wait_goes_on_over_a_crash",
+    // A test can't break the server's disk.
+    "failed_storage_acknowledges_nothing_and_reads_go_on",
+    "what_was_acknowledged_before_the_storage_failed_is_there_after_a_crash",
+    "a_group_that_retention_overtook_is_told_once_and_goes_on",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a nats-server of 2.10.23 or newer: scripts/test-engines"]
+async fn over_nats_the_contract_of_the_bus_is_kept() {
+    let make = || -> Later<'static, _> { Box::pin(async { Box::new(Linked::new().await) as Box<dyn Harness> }) };
+    let declared = contract::run_all(&make).await;
+    let declared: Vec<_> = declared.iter().map(|(name, _)| *name).collect();
+    assert_eq!(declared, DECLARED, "what is declared is neither more nor less than what is written down");
+}
+
+#[tokio::test]
+#[ignore = "needs a nats-server of 2.10.23 or newer: scripts/test-engines"]
+async fn nats_is_asked_what_its_acknowledgements_mean() {
+    let server = Nats::start("always");
+    let engine = open(&server.url(), Options::new("test")).await.expect("it syncs always, and says so");
+    assert_eq!(engine.bus().abilities().durability, Durability::Synced);
+    let silent = format!("nats://127.0.0.1:{}", server.port);
+    let error = open(&silent, Options::new("test")).await.err().expect("less than a quorum");
+    assert!(matches!(error, LinkError::NotDurable(_)), "{error}");
+    let written = Options { require: Some(Durability::Written), ..Options::new("test") };
+    assert!(open(&silent, written).await.is_ok());
+    let lazy = Nats::start("2m");
+    assert!(matches!(open(&lazy.url(), Options::new("test")).await, Err(LinkError::NotDurable(_))));
+}
+
+#[tokio::test]
+async fn an_old_nats_is_refused_and_one_that_is_not_there_is_named() {
+    let url = format!("nats://me:s3cret@127.0.0.1:{}", free_port());
+    let error = open(&url, Options::new("test")).await.err().expect("nobody is there");
+    assert!(matches!(error, LinkError::Unreachable(_)) && !error.to_string().contains("s3cret"), "{error}");
+    let debian = Path::new("/usr/sbin/nats-server");
+    if debian.exists() {
+        let old = Nats::of(debian, "2m");
+        let error = open(&old.url(), Options::new("test")).await.err().expect("refused");
+        assert!(matches!(&error, LinkError::Refused(why) if why.contains("2.10.23")), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a nats-server of 2.10.23 or newer: scripts/test-engines"]
+async fn a_killed_nats_loses_nothing_that_it_acknowledged() {
+    let mut server = Nats::start("always");
+    let engine = open(&server.url(), Options::new("test")).await.unwrap();
+    let bus = engine.bus();
+    let mut member = join(&bus, "g/#").await;
+    soon(bus.append((0..50).map(|at| event("g/x", &at.to_string())).collect())).await.unwrap();
+    tokio::task::block_in_place(|| server.kill());
+    let waiting = bus.append(vec![event("g/x", "50")]);
+    tokio::task::block_in_place(|| server.start_again());
+    soon(waiting).await.expect("sent again");
+    let mut seen = std::collections::BTreeSet::new();
+    while seen.len() < 51 {
+        let deliveries = next(&mut member, 16).await;
+        seen.extend(deliveries.iter().map(|delivery| payload(delivery).parse::<u32>().unwrap()));
+        done(&mut member, &deliveries).await;
+    }
+    assert_eq!(seen, (0..=50).collect());
+    let good = async {
+        while bus.health() != Health::Good {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(good).await;
+}
+
+/// A server on free ports.
+struct Nats {
+    folder: tempfile::TempDir,
+    program: std::path::PathBuf,
+    sync: String,
+    port: u16,
+    monitor: u16,
+    child: Child,
+}
+
+impl Nats {
+    fn start(sync: &str) -> Self {
+        let program =
+            std::env::var_os("HEADWATER_NATS_SERVER").expect("HEADWATER_NATS_SERVER: see scripts/test-engines");
+        Self::of(Path::new(&program), sync)
+    }
+
+    fn of(program: &Path, sync: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for _ in 0..5 {
+            let (port, monitor) = (free_port(), free_port());
+            if let Some(child) = spawn(program, folder.path(), sync, port, monitor) {
+                return Self { folder, program: program.into(), sync: sync.into(), port, monitor, child };
+            }
+        }
+        panic!("{} doesn't start", program.display());
+    }
+
+    fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}?monitor=127.0.0.1:{}", self.port, self.monitor)
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn stop(&mut self) {
+        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(told.unwrap().success());
+        self.child.wait().unwrap();
+    }
+
+    fn start_again(&mut self) {
+        let child = spawn(&self.program, self.folder.path(), &self.sync, self.port, self.monitor);
+        self.child = child.expect("it starts again");
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(program: &Path, folder: &Path, sync: &str, port: u16, monitor: u16) -> Option<Child> {
+    let conf = folder.join("nats.conf");
+    // Servers before 2.10 don't know it.
+    let sync = if program.starts_with("/usr/sbin") { String::new() } else { format!("sync_interval: {sync}") };
+    let text = format!(
+        "listen: 127.0.0.1:{port}\nhttp: 127.0.0.1:{monitor}\njetstream {{\n store_dir: \"{}\"\n {sync}\n}}\n",
+        folder.join("store").display()
+    );
+    std::fs::write(&conf, text).unwrap();
+    let log = std::fs::File::create(folder.join("log")).unwrap();
+    let mut child =
+        Command::new(program).arg("-c").arg(&conf).stdout(Stdio::null()).stderr(log).spawn().expect("a nats-server");
+    let began = Instant::now();
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err()
+        || TcpStream::connect((Ipv4Addr::LOCALHOST, monitor)).is_err()
+    {
+        if child.try_wait().unwrap().is_some() {
+            return None;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "it doesn't listen");
+        std::thread::sleep(Duration::from_millis(5)); // sleep: another process begins to listen, and says so to nobody
+    }
+    Some(child)
+}
+
+struct Linked {
+    server: Nats,
+    engine: Option<Engine>,
+    clock: Clock,
+}
+
+impl Linked {
+    async fn new() -> Self {
+        let (server, clock) = (Nats::start("always"), Clock::manual(Time(1_800_000_000_000_000)));
+        let engine = Some(link(&server, &clock).await);
+        Self { server, engine, clock }
+    }
+}
+
+async fn link(server: &Nats, clock: &Clock) -> Engine {
+    let opened = async {
+        loop {
+            match open(&server.url(), Options { clock: clock.clone(), ..Options::new("test") }).await {
+                Ok(engine) => return engine,
+                // It listens before its JetStream is ready.
+                Err(LinkError::Refused(_) | LinkError::Unreachable(_)) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    soon(opened).await
+}
+
+impl Harness for Linked {
+    fn bus(&self) -> Arc<dyn Bus> {
+        self.engine.as_ref().unwrap().bus()
+    }
+
+    fn crash(&mut self) -> Later<'_, ()> {
+        Box::pin(async {
+            // The server first: this process then has no chance to give anything back.
+            // In good order: it confirms settlements before it writes them, so that after a kill the last ones come again.
+            tokio::task::block_in_place(|| self.server.stop());
+            drop(self.engine.take());
+            tokio::task::block_in_place(|| self.server.start_again());
+            self.engine = Some(link(&self.server, &self.clock).await);
+        })
+    }
+
+    fn pass(&mut self, time: Duration) -> Later<'_, ()> {
+        self.clock.advance(time);
+        Box::pin(std::future::ready(()))
+    }
+
+    fn span(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+
+    fn too_large(&self) -> Option<usize> {
+        Some(2_000_000)
+    }
+
+    fn close(&mut self) -> Later<'_, bool> {
+        Box::pin(async {
+            self.engine.as_ref().unwrap().close().await;
+            true
+        })
+    }
+}
