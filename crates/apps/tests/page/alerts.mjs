@@ -153,6 +153,12 @@ async function walk(browser, first) {
   await page.locator('.told .all-clear').filter({ hasText: 'Oslo' }).waitFor();
   assert.equal(await card(page, 'Oslo').count(), 0);
 
+  // A hub that is there and says nothing any more is as good as gone.
+  second.child.kill('SIGSTOP');
+  await page.getByRole('alert').getByText(/not live for \d+ s/).waitFor({ timeout: 40_000 });
+  second.child.kill('SIGCONT');
+  await page.getByRole('status').filter({ hasText: /^live$/ }).waitFor();
+
   // Many at once.
   await page.getByRole('button', { name: 'Send 12 anywhere' }).click();
   await page.getByText('12 sent').waitFor();

@@ -37,7 +37,7 @@ function useStored(name, begin) {
 function useAlerts(onNews) {
   const [active, setActive] = useState(new Map());
   const [told, setTold] = useState([]);
-  const [states, setStates] = useState({});
+  const [state, setState] = useState('connecting');
   const [caps, setCaps] = useState({});
   const held = useRef({ active: new Map(), fresh: {} });
   const news = useRef(onNews);
@@ -57,39 +57,35 @@ function useAlerts(onNews) {
         } catch { /* the map does without */ }
       }, 150);
     };
-    const stops = FILTERS.map(filter => {
-      const status = filter === 'alerts/#' ? 'actual' : filter.slice(7, -2);
-      return follow(filter, {
-        onEvent(event, isState) {
-          const { current: all } = held;
-          if (isState) (all.fresh[status] ??= new Set());
-          const after = fold(all.active, event, clock());
-          if (!after) return;
-          if (isState) all.fresh[status].add(after.told.key);
-          all.active = after.active;
-          setActive(all.active);
-          askShapes();
-          if (isState) return;
-          setTold(told => [{ ...after.told, seq: event.seq, at: event.time }, ...told].slice(0, TOLD_MAX));
-          if (after.isNews) news.current(after.told);
-        },
-        onReady() {
-          // What isn't among the states any more ended while this page was away.
-          const { current: all } = held;
-          const fresh = all.fresh[status];
-          delete all.fresh[status];
-          if (fresh) {
-            all.active = new Map([...all.active].filter(([key, alert]) => alert.status !== status || fresh.has(key)));
-            setActive(all.active);
-          }
-        },
-        onState(state) { setStates(states => ({ ...states, [status]: state })); },
-      });
+    const statusOf = filter => filter === FILTERS[0] ? 'actual' : filter.slice('alerts-'.length, -'/#'.length);
+    const stop = follow(FILTERS, {
+      onBegin(filter) { held.current.fresh[statusOf(filter)] = new Set(); },
+      onEvent(filter, event, isState) {
+        const { current: all } = held;
+        const after = fold(all.active, event, clock());
+        if (!after) return;
+        if (isState) all.fresh[statusOf(filter)]?.add(after.told.key);
+        all.active = after.active;
+        setActive(all.active);
+        askShapes();
+        if (isState) return;
+        setTold(told => [{ ...after.told, seq: event.seq, at: event.time }, ...told].slice(0, TOLD_MAX));
+        if (after.isNews) news.current(after.told);
+      },
+      onReady(filter, isNew) {
+        // What isn't among the states any more ended while this page was away.
+        const { current: all } = held, status = statusOf(filter), fresh = all.fresh[status] ?? new Set();
+        delete all.fresh[status];
+        if (!isNew) return;
+        all.active = new Map([...all.active].filter(([key, alert]) => alert.status !== status || fresh.has(key)));
+        setActive(all.active);
+      },
+      onState: setState,
     });
     askShapes();
-    return () => { stops.forEach(stop => stop()); clearTimeout(asking); };
+    return () => { stop(); clearTimeout(asking); };
   }, []);
-  return { active, told, caps, state: states.actual ?? 'connecting' };
+  return { active, told, caps, state };
 }
 
 // The hub's clock, as far as this page knows.
@@ -112,7 +108,8 @@ function Connection({ state }) {
   if (isLive) return html`<p class="link live" role="status"><i aria-hidden="true"></i>live</p>`;
   // Said once by a screen reader, not each second.
   return html`<p class="link lost" role="alert" aria-label=${state === 'lost' ? 'Not live. What this page shows may be old.' : 'Connecting'}>
-    ${state === 'lost' || seconds > 2 ? html`<strong>not live for ${seconds} s</strong> <span>what you see may be old; trying again</span>` : 'connecting'}</p>`;
+    ${state === 'refused' ? html`<strong>not live</strong> <span>the hub lets only those who have <a href="/">logged in</a> watch</span>`
+      : state === 'lost' || seconds > 2 ? html`<strong>not live for ${seconds} s</strong> <span>what you see may be old; trying again</span>` : 'connecting'}</p>`;
 }
 
 function Overall({ alerts, isLive, place }) {

@@ -1,64 +1,66 @@
-// The live connection: server-sent events by fetch, so that every byte that comes is a sign of life, comments too.
+// The live connection: one WebSocket (docs/websocket.md), since a browser gives a page's streams of other kinds six places in all.
 
-const SILENT_MS = 20_000;    // the hub says something every 15 s
+const PING_MS = 5_000;       // how often the hub is asked whether it's there
+const SILENT_MS = 12_000;    // it isn't, when it hasn't answered twice
 const WAIT_MAX_MS = 10_000;  // between two tries
 
-// Follows a filter. `onEvent(event, isState)`, `onReady()` when all states have been told, `onState('connecting' | 'live' | 'lost')`.
-export function follow(filter, { onEvent, onReady, onState }) {
-  let stopped = false, tries = 0, last = '', abort = null;
-  const stop = () => { stopped = true; abort?.abort(); };
+// Follows filters. `onBegin(filter)` before states come, `onEvent(filter, event, isState)`, `onReady(filter, isNew)` when all states of a filter have been told (it is new),
+// or none had to be, `onState('connecting' | 'live' | 'lost' | 'refused')`.
+export function follow(filters, { onBegin, onEvent, onReady, onState }) {
+  const positions = new Map();  // filter -> the place to go on from
+  let socket = null, tries = 0, heardAt = 0, isStopped = false, retry;
 
-  async function once() {
-    abort = new AbortController();
-    let watchdog;
-    const alive = () => { clearTimeout(watchdog); watchdog = setTimeout(() => abort.abort(), SILENT_MS); };
-    try {
-      alive();
-      const headers = last ? { 'Last-Event-ID': last } : {};
-      const response = await fetch(`/v1/live?filter=${encodeURIComponent(filter)}`, { headers, signal: abort.signal, cache: 'no-store' });
-      if (response.status === 409 || response.status === 410) last = '';
-      if (!response.ok) throw new Error(`HTTP ${response.status}`);
-      const wasBack = last !== '';
-      let isReady = wasBack;
-      onState('live');
+  const say = frame => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify(frame));
+  const subscribe = filter => say({ op: 'subscribe', ref: filter, filter, ...(positions.has(filter) ? { from: positions.get(filter) } : {}) });
+
+  function hear(frame) {
+    const { op, filter, position } = frame;
+    if (op === 'welcome') {
       tries = 0;
-      if (wasBack) onReady();
-      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-      let text = '';
-      for (;;) {
-        const { done, value } = await reader.read();
-        if (done) return;
-        alive();
-        text += value;
-        let end;
-        while ((end = text.indexOf('\n\n')) >= 0) {
-          const frame = text.slice(0, end);
-          text = text.slice(end + 2);
-          let id = null, data = null, name = 'message';
-          for (const line of frame.split('\n')) {
-            if (line.startsWith('id:')) id = line.slice(3).trim();
-            else if (line.startsWith('data:')) data = line.slice(5).trim();
-            else if (line.startsWith('event:')) name = line.slice(6).trim();
-          }
-          if (id) last = id;
-          if (data !== null && name === 'message') onEvent(JSON.parse(data), !isReady && !id);
-          if (id && data === null && !isReady) { isReady = true; onReady(); }
-        }
-      }
-    } finally {
-      clearTimeout(watchdog);
+      filters.forEach(subscribe);
+    } else if (op === 'subscribed') {
+      if (filter === filters[0]) onState('live');
+      if (positions.has(filter)) onReady(filter, false);
+      else onBegin(filter);
+    } else if (op === 'event') {
+      onEvent(filter, frame.event, frame.state === true);
+      if (position) positions.set(filter, position);
+    } else if (op === 'current') {
+      positions.set(filter, position);
+      onReady(filter, true);
+    } else if (op === 'error' && filters.includes(frame.ref)) {
+      // Another log, or one that begins later: all anew. A filter that may not be watched is left out.
+      if (positions.delete(frame.ref)) subscribe(frame.ref);
+      else if (frame.ref === filters[0]) onState('refused');
     }
   }
 
-  (async () => {
-    while (!stopped) {
-      try { await once(); } catch { /* said below */ }
-      if (stopped) return;
-      onState('lost');
-      // Spread, so that a country's pages don't come back at one moment.
-      const wait = Math.min(WAIT_MAX_MS, 300 * 2 ** Math.min(tries++, 6)) * (0.5 + Math.random() / 2);
-      await new Promise(resolve => setTimeout(resolve, wait));
+  function connect() {
+    const mine = socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/v1/ws`, ['headwater.v1']);
+    heardAt = Date.now();
+    mine.onmessage = ({ data }) => { heardAt = Date.now(); if (mine === socket) hear(JSON.parse(data)); };
+    mine.onclose = () => lost(mine);
+  }
+
+  function lost(which) {
+    if (which !== socket || isStopped) return;
+    socket = null;
+    onState('lost');
+    // Spread, so that a country's pages don't come back at one moment.
+    const wait = Math.min(WAIT_MAX_MS, 300 * 2 ** Math.min(tries++, 6)) * (0.5 + Math.random() / 2);
+    retry = setTimeout(connect, wait);
+  }
+
+  const pinging = setInterval(() => {
+    if (!socket) return;
+    if (Date.now() - heardAt > SILENT_MS) {
+      const silent = socket;
+      silent.close();
+      lost(silent);  // its `close` may take as long as the network likes
+    } else {
+      say({ op: 'ping' });
     }
-  })();
-  return stop;
+  }, PING_MS);
+  connect();
+  return () => { isStopped = true; clearTimeout(retry); clearInterval(pinging); socket?.close(); };
 }
