@@ -93,6 +93,9 @@ pub struct SettingArgs {
     /// What keeps the events: `embedded`, or mqtt://HOST:PORT, nats://..., amqp://... [default: embedded]
     #[arg(long, value_name = "URL")]
     pub engine: Option<String>,
+    /// What the engine's acknowledgement must mean at the least: auto, written, quorum, synced [default: auto]
+    #[arg(long, value_name = "WORD")]
+    pub require_durability: Option<String>,
     /// Where services keep their tables: `sqlite`, sqlite:FOLDER or postgres://USER:PASSWORD@HOST/DB [default: sqlite]
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
@@ -113,6 +116,7 @@ impl SettingArgs {
             ("apps", &self.apps),
             ("roles", &self.roles),
             ("engine", &self.engine),
+            ("require-durability", &self.require_durability),
             ("store", &self.store),
         ]
         .into_iter()

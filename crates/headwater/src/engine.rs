@@ -36,7 +36,8 @@ impl Engine {
         }
         let shown = without_password(&config.engine);
         let instance = instance(&config.log.folder)?;
-        let options = Options { clock: config.hub.clock.clone(), ..Options::new(instance) };
+        let clock = config.hub.clock.clone();
+        let options = Options { clock, require: config.require_durability, ..Options::new(instance) };
         let link = headwater_link::open(&config.engine, options).await.map_err(|error| match error {
             LinkError::Unreachable(_) => anyhow::Error::new(error),
             other => exit::Usage(other.to_string()).into(),

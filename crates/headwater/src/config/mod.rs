@@ -29,6 +29,7 @@ use headwater_edge::frames::FrameSettings;
 use headwater_edge::mqtt::MqttSettings;
 use headwater_edge::tls::Spoken;
 use headwater_edge::{http, ws};
+use headwater_event::Durability;
 use headwater_eventlog::OpenOptions;
 use headwater_hub::access::{AskRules, TokenRules};
 use headwater_service::StoreUrl;
@@ -52,6 +53,8 @@ pub struct Config {
     pub roles: Vec<Role>,
     /// What keeps the events: `embedded`, or an address.
     pub engine: String,
+    /// What the engine's acknowledgement must mean at the least; `None` leaves it to the kind of engine.
+    pub require_durability: Option<Durability>,
     /// Where services keep their tables: `sqlite`, or an address.
     pub store: String,
     /// How the log is opened, and where it lives.
@@ -215,6 +218,7 @@ impl Default for Config {
         Self {
             roles: Role::ALL.to_vec(),
             engine: EMBEDDED.to_owned(),
+            require_durability: None,
             store: "sqlite".to_owned(),
             log: OpenOptions::new("./headwater-data"),
             http: local(8080),

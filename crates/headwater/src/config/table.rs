@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use headwater_edge::tls::Asked;
+use headwater_event::Durability;
 
 use headwater_hub::access::LEEWAY_MAX;
 
@@ -64,6 +65,17 @@ pub static KEYS: &[Key] = &[
         flag: Some("engine"),
         kind: Kind::Server { at: |c| &mut c.engine, word: "embedded", schemes: ENGINES },
         help: "What keeps the events: the embedded log, or a server that you run already ([engines.md](engines.md)).",
+    },
+    Key {
+        name: "require_durability",
+        flag: Some("require-durability"),
+        kind: Kind::Word {
+            words: &["auto", "written", "quorum", "synced"],
+            set: set_durability,
+            get: |c| c.require_durability.map_or(0, |least| 1 + least as usize),
+        },
+        help: "What an engine's acknowledgement must mean at the least; one that means less is refused at the start. `auto` asks \
+               NATS for a quorum, and takes what an MQTT broker has.",
     },
     Key {
         name: "store",
@@ -579,6 +591,11 @@ pub static KEYS: &[Key] = &[
 
 fn set_client_cert(config: &mut Config, word: usize) {
     config.tls.client_cert = [Asked::No, Asked::May, Asked::Must][word];
+}
+
+fn set_durability(config: &mut Config, word: usize) {
+    config.require_durability =
+        [None, Some(Durability::Written), Some(Durability::Quorum), Some(Durability::Synced)][word];
 }
 
 fn set_anonymous(config: &mut Config, word: usize) {

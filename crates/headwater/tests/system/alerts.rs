@@ -70,6 +70,7 @@ fn every_report_that_was_answered_is_told_once_whatever_is_killed() {
         assert!(twice.is_empty(), "told more than once: {twice:?}");
     }
     // And none of them was told once more after the last that was waited for.
-    let opens = place.export().into_iter().filter(|event| event["topic"].as_str().unwrap().starts_with("alerts/")).count();
+    let opens =
+        place.export().into_iter().filter(|event| event["topic"].as_str().unwrap().starts_with("alerts/")).count();
     assert_eq!(opens, SOURCES * POSTS);
 }
