@@ -95,7 +95,7 @@ fn tell(args: &ShopArgs, counts: &Counts, took: f64, spent: &Spent) -> anyhow::R
         "unsuccessful": counts.unsuccessful,
         "acknowledged_ms": counts.acknowledged.json(),
         "decided_ms": counts.completed.json(),
-        "spent": spent.json(),
+        "cost": spent.json(),
     });
     let lines = [
         format!("{} clients: {} orders in {took:.1} s, {per_second:.0} a second", args.clients, counts.decided()),
