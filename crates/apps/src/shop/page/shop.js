@@ -30,7 +30,7 @@ function stored(name, otherwise) {
 class Line {
   constructor() {
     this.wanted = new Map();
-    this.told = new Set();
+    this.isRefused = false;
     this.onState = () => {};
     this.connect();
   }
@@ -45,11 +45,17 @@ class Line {
     socket.onmessage = ({ data }) => {
       const frame = JSON.parse(data);
       if (frame.op === 'event') this.wanted.get(frame.filter)?.(frame.event);
+      // Who may not watch asks instead.
+      if (frame.op === 'error') this.isRefused = true;
     };
     socket.onclose = () => {
       this.onState('reconnecting');
       setTimeout(() => this.connect(), AGAIN_AFTER_MS);
     };
+  }
+
+  get isDeaf() {
+    return this.isRefused || this.socket.readyState !== WebSocket.OPEN;
   }
 
   say(op, filter) {
@@ -96,7 +102,7 @@ function useCatalogue() {
         return [...others, told].sort((a, b) => a.id - b.id);
       });
     });
-    const timer = setInterval(() => line.socket.readyState !== WebSocket.OPEN && load(), POLL_EVERY_MS);
+    const timer = setInterval(() => line.isDeaf && load(), POLL_EVERY_MS);
     return () => { end(); clearInterval(timer); };
   }, []);
   return { goods, error, load };
