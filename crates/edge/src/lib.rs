@@ -5,6 +5,7 @@ pub mod frames;
 pub mod http;
 pub mod mqtt;
 pub mod process;
+pub mod socketio;
 pub mod sse;
 pub mod tls;
 pub mod ws;

@@ -27,7 +27,7 @@ use super::linger::farewell;
 use super::problem::Problem;
 use super::wire::Wire;
 use crate::accept::Connection;
-use crate::{sse, ws};
+use crate::{socketio, sse, ws};
 
 /// How far hyper reads ahead, in bytes: bodies come in pieces of at most this length.
 const HYPER_BUFFER_LEN: usize = 64 * 1_024;
@@ -36,6 +36,7 @@ const HYPER_BUFFER_LEN: usize = 64 * 1_024;
 enum Next {
     WebSocket(ws::Connection),
     Mqtt(Later<'static, ()>),
+    SocketIo(socketio::Connection),
     Live(sse::Watcher),
     Requests(Connection, Bytes),
     Farewell(TcpStream, Vec<u8>),
@@ -94,6 +95,7 @@ async fn open(connection: Connection, front: Arc<Front>) -> Option<Serving> {
     }
     match next {
         Next::WebSocket(connection) => Some(Serving::last(connection)),
+        Next::SocketIo(connection) => Some(Serving::last(connection)),
         Next::Mqtt(talk) => Some(Serving::last(talk)),
         Next::Live(watcher) => Some(Serving::last(watcher.run(stopping))),
         Next::Farewell(stream, words) => Some(Serving::last(async move { farewell(stream, &words).await })),
@@ -112,7 +114,7 @@ async fn begin(mut connection: Connection, front: &Arc<Front>) -> Next {
         Err(Ended::Answer(problem)) => return Next::Farewell(connection.stream, problem.last_words()),
     };
     let (head, leftover) = bytes.split_at(head_len);
-    match target(head) {
+    match target(head, front) {
         Target::WebSocket if !has_body => {
             let mut headers = [httparse::EMPTY_HEADER; Limits::HEADERS_MAX];
             let mut request = httparse::Request::new(&mut headers);
@@ -125,6 +127,12 @@ async fn begin(mut connection: Connection, front: &Arc<Front>) -> Next {
             let mut request = httparse::Request::new(&mut headers);
             let _ = request.parse(head);
             talk_mqtt(connection, &request, leftover, front)
+        }
+        Target::SocketIo if !has_body => {
+            let mut headers = [httparse::EMPTY_HEADER; Limits::HEADERS_MAX];
+            let mut request = httparse::Request::new(&mut headers);
+            let _ = request.parse(head);
+            upgrade_socketio(connection, &request, leftover, front).await
         }
         Target::Live if !has_body => {
             let mut headers = [httparse::EMPTY_HEADER; Limits::HEADERS_MAX];
@@ -141,18 +149,23 @@ async fn begin(mut connection: Connection, front: &Arc<Front>) -> Next {
 enum Target {
     WebSocket,
     Mqtt,
+    SocketIo,
     Live,
     Other,
 }
 
 /// Looks at the request line alone; the head was found good before.
-fn target(head: &[u8]) -> Target {
+fn target(head: &[u8], front: &Front) -> Target {
     let Some(rest) = head.strip_prefix(b"GET ") else { return Target::Other };
     let path = rest.split(|byte| matches!(byte, b' ' | b'?')).next().unwrap_or_default();
     match path {
         b"/v1/ws" => Target::WebSocket,
         b"/mqtt" => Target::Mqtt,
         b"/v1/live" => Target::Live,
+        path if front.socketio.as_ref().is_some_and(|front| std::str::from_utf8(path).is_ok_and(|path| front.is_at(path))) => {
+            let target = rest.split(|byte| *byte == b' ').next().unwrap_or_default();
+            if std::str::from_utf8(target).is_ok_and(socketio::is_upgrade) { Target::SocketIo } else { Target::Other }
+        }
         _ => Target::Other,
     }
 }
@@ -183,7 +196,7 @@ async fn watch(
 }
 
 fn whence(connection: &Connection) -> Whence {
-    Whence { peer: connection.peer, tls: connection.tls.clone() }
+    Whence { peer: connection.peer, tls: connection.tls.clone(), stopping: connection.stopping.clone() }
 }
 
 async fn upgrade(connection: Connection, request: &httparse::Request<'_, '_>, leftover: &[u8], front: &Front) -> Next {
@@ -194,6 +207,24 @@ async fn upgrade(connection: Connection, request: &httparse::Request<'_, '_>, le
     match ws::upgrade(connection, request, leftover, &front.hub, caller.who, &front.ws) {
         Ok(connection) => Next::WebSocket(connection),
         Err(refused) => Next::Farewell(refused.stream, refused.why.answer()),
+    }
+}
+
+/// A Socket.IO client's WebSocket.
+async fn upgrade_socketio(
+    connection: Connection,
+    request: &httparse::Request<'_, '_>,
+    leftover: &[u8],
+    front: &Front,
+) -> Next {
+    let Some(socketio) = &front.socketio else { return Next::Nothing };
+    let caller = match front.caller(&whence(&connection), &telling(request)).await {
+        Ok(caller) => caller,
+        Err(problem) => return Next::Farewell(connection.stream, problem.last_words()),
+    };
+    match socketio::upgrade(socketio, connection, request, leftover, caller.who, &front.origins) {
+        Ok(connection) => Next::SocketIo(connection),
+        Err(refused) => Next::Farewell(refused.stream, refused.answer),
     }
 }
 
@@ -218,7 +249,7 @@ async fn serve_requests(connection: Connection, read: Bytes, front: &Arc<Front>)
     let handover = Arc::new(Handover::default());
     let wire = Wire::new(stream, read, front.limits.stalled, Arc::clone(&handover));
     let (serving, wanted) = (Arc::clone(front), Arc::clone(&handover));
-    let whence = Whence { peer, tls: tls.clone() };
+    let whence = Whence { peer, tls: tls.clone(), stopping: stopping.clone() };
     let service = service_fn(move |request| answer(Arc::clone(&serving), Arc::clone(&wanted), whence.clone(), request));
     let mut requests = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -242,6 +273,10 @@ async fn serve_requests(connection: Connection, read: Bytes, front: &Arc<Front>)
     match handover.take() {
         None => Next::Farewell(connection.stream, Vec::new()),
         Some(Wanted::Live(ask, headers)) => watch(connection, Ok(ask), &headers, front).await,
+        Some(Wanted::SocketIo(head)) => {
+            let mut headers = head.headers();
+            upgrade_socketio(connection, &head.request(&mut headers), &parts.read_buf, front).await
+        }
         Some(Wanted::WebSocket(head)) => {
             let mut headers = head.headers();
             upgrade(connection, &head.request(&mut headers), &parts.read_buf, front).await

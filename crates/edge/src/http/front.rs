@@ -23,6 +23,8 @@ use super::handover::{Handover, Head, Wanted};
 use super::hosts::Hosts;
 use super::limits::Limits;
 use super::problem::Problem;
+use crate::accept::Stopping;
+use crate::socketio;
 use crate::sse;
 use crate::tls::TlsPeer;
 use crate::ws;
@@ -48,6 +50,8 @@ pub(super) struct Front {
     pub(super) ws: Arc<ws::Settings>,
     /// What MQTT over WebSocket goes to, where there is MQTT.
     pub(super) mqtt: Option<crate::mqtt::Front>,
+    /// What Socket.IO clients are answered by, where they are.
+    pub(super) socketio: Option<socketio::Front>,
     pub(super) hosts: Hosts,
     pub(super) cookies: Option<Cookies>,
 }
@@ -57,6 +61,8 @@ pub(super) struct Front {
 pub(super) struct Whence {
     pub(super) peer: SocketAddr,
     pub(super) tls: Option<Arc<TlsPeer>>,
+    /// When its connections are to end.
+    pub(super) stopping: Stopping,
 }
 
 impl Front {
@@ -72,6 +78,9 @@ impl Front {
         let mut response = match self.guard(&request) {
             Err(problem) => problem.into_response(),
             Ok(()) if shared.is_some() && is_preflight(&request) => preflight(),
+            Ok(()) if self.is_socketio(request.uri().path()) => {
+                self.answer_socketio(request, handover, whence).await.unwrap_or_else(IntoResponse::into_response)
+            }
             Ok(()) => match self.hand_over(request, handover) {
                 Err(problem) => problem.into_response(),
                 Ok(None) => unseen(),
@@ -80,6 +89,35 @@ impl Front {
         };
         finish(&mut response, shared);
         response
+    }
+
+    fn is_socketio(&self, path: &str) -> bool {
+        self.socketio.as_ref().is_some_and(|front| front.is_at(path))
+    }
+
+    /// Answers a Socket.IO client's poll or post, or takes the bare socket for its WebSocket. Who sends it has to be known
+    /// where a session begins; later its id, which nobody can guess, says that.
+    async fn answer_socketio(
+        &self,
+        request: Request<Incoming>,
+        handover: &Handover,
+        whence: &Whence,
+    ) -> Result<Response<Body>, Problem> {
+        let Some(front) = &self.socketio else { return Ok(unseen()) };
+        let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+        if request.method() == Method::GET && socketio::is_upgrade(target) {
+            handover.want(Wanted::SocketIo(Head(request.into_parts().0)));
+            return Ok(unseen());
+        }
+        let who = if socketio::begins(target) {
+            Some(self.caller(whence, request.headers()).await?.who)
+        } else {
+            self.is_for_us(request.headers())?;
+            None
+        };
+        let from = socketio::From { who, peer: whence.peer, stopping: &whence.stopping };
+        handover.watch_end();
+        Ok(socketio::answer(front, request, from, handover).await)
     }
 
     /// Answers one whose sender has to be known.

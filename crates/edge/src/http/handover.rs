@@ -19,6 +19,8 @@ pub(super) enum Wanted {
     WebSocket(Head),
     /// Server-sent events, and what tells who asks.
     Live(sse::Ask, HeaderMap),
+    /// A Socket.IO client's WebSocket.
+    SocketIo(Head),
 }
 
 /// The wish of one connection, shared between its routes and its socket.
@@ -26,6 +28,9 @@ pub(super) enum Wanted {
 pub(super) struct Handover {
     is_wanted: AtomicBool,
     wanted: Mutex<Option<Wanted>>,
+    /// A request waits for something that only a client that is still there wants.
+    watches_end: AtomicBool,
+    is_gone: AtomicBool,
 }
 
 impl Handover {
@@ -38,8 +43,28 @@ impl Handover {
         self.is_wanted.load(Ordering::Acquire)
     }
 
+    /// From now on the client's going is noticed while a request waits.
+    pub(super) fn watch_end(&self) {
+        self.watches_end.store(true, Ordering::Release);
+    }
+
+    pub(super) fn watches_end(&self) -> bool {
+        self.watches_end.load(Ordering::Acquire) && !self.is_gone.load(Ordering::Acquire)
+    }
+
+    /// The client has gone.
+    pub(super) fn gone(&self) {
+        self.is_gone.store(true, Ordering::Release);
+    }
+
     pub(super) fn take(&self) -> Option<Wanted> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl crate::socketio::Gone for Handover {
+    fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Acquire)
     }
 }
 

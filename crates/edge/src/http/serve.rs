@@ -29,6 +29,8 @@ pub struct ServeSettings {
     pub ws: ws::Settings,
     /// What `/mqtt` speaks to; `None` serves nothing there.
     pub mqtt: Option<crate::mqtt::Front>,
+    /// What is served where Socket.IO clients look for it; `None` serves nothing there.
+    pub socketio: Option<crate::socketio::Front>,
     /// Under which names it answers.
     pub hosts: Hosts,
     /// Who the cookies of a request stand for, where logins of browsers are kept.
@@ -41,13 +43,14 @@ pub struct ServeSettings {
 
 /// Serves until the end is requested; gives how many connections had not ended in time.
 pub async fn serve(listener: Listener, hub: Arc<Hub>, settings: ServeSettings, stopping: Stopping) -> usize {
-    let ServeSettings { extra_routes, limits, origins, ws, mqtt, hosts, cookies, listeners, parts } = settings;
+    let ServeSettings { extra_routes, limits, origins, ws, mqtt, socketio, hosts, cookies, listeners, parts } = settings;
     let app = Arc::new(App { hub: Arc::clone(&hub), limits, listeners, mqtt: mqtt.clone(), parts });
     let front = Arc::new(Front {
         hub,
         routes: routes(app).merge(extra_routes),
         limits,
         mqtt,
+        socketio,
         ws: Arc::new(ws::Settings { origins: origins.clone(), ..ws }),
         origins,
         hosts,

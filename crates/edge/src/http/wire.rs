@@ -64,6 +64,26 @@ impl Wire {
     }
 }
 
+impl Wire {
+    /// Looks, without taking anything, whether the client has gone: hyper doesn't read while a request waits for its
+    /// answer, and comes by here each time that it has nothing else to do.
+    fn watch_end(&self, cx: &mut Context<'_>) {
+        if !self.handover.watches_end() {
+            return;
+        }
+        let mut byte = [0];
+        let has_ended = match self.stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+            Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => true,
+            // A further request waits behind this one.
+            Poll::Ready(Ok(_)) | Poll::Pending => false,
+        };
+        if has_ended {
+            self.handover.gone();
+            cx.waker().wake_by_ref();
+        }
+    }
+}
+
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
@@ -110,7 +130,9 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        this.watch_end(cx);
+        Pin::new(&mut this.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

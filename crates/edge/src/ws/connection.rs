@@ -30,7 +30,7 @@ const TURNS_MAX: u32 = 16;
 
 thread_local! {
     /// Where all connections of this thread read to. Each uses up what it read before another one reads.
-    pub(super) static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_LEN]);
+    pub(crate) static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_LEN]);
 }
 
 /// A client's connection; as a future it ends with the connection.

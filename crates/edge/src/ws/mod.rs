@@ -4,7 +4,7 @@
 
 mod answers;
 pub mod close;
-mod connection;
+pub(crate) mod connection;
 pub mod decoder;
 mod farewell;
 pub mod frame;
