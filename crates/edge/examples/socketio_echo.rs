@@ -24,6 +24,10 @@ impl Namespace for Echo {
         self.0
     }
 
+    fn takes_logins(&self) -> bool {
+        false
+    }
+
     fn welcome(&self, auth: &RawValue) -> Welcome {
         let arguments = format!("\"auth\",{auth}");
         Welcome { emits: vec![Emit { arguments, ..Emit::default() }], watch: None }

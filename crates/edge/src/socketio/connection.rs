@@ -44,6 +44,8 @@ pub struct Connection {
     session: Arc<Session>,
     decoder: Decoder,
     phase: Phase,
+    /// Whether the session's way is this one, so that it ends with it.
+    is_its_way: bool,
     /// What a connection needs only while something is unfinished.
     open: Option<Box<Unfinished>>,
 }
@@ -170,7 +172,7 @@ impl Connection {
         if !leftover.is_empty() {
             open.get_or_insert_default().unread = leftover.to_vec();
         }
-        Self { socket, session, decoder, phase, open }
+        Self { socket, session, decoder, phase, is_its_way: phase == Phase::Open, open }
     }
 
     /// A few bytes, straight to the socket of a probe, whose buffer is empty; should it take none, the probe fails.
@@ -381,6 +383,7 @@ impl Connection {
             Packet::Upgrade => {
                 self.session.way.upgrade(self.socket.clone());
                 self.phase = Phase::Open;
+                self.is_its_way = true;
                 if let Some(open) = &mut self.open {
                     open.deadline = None;
                 }
@@ -436,9 +439,10 @@ impl Future for Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        match self.phase {
-            Phase::Probing => self.session.lock().is_probing = false,
-            _ => self.session.end(End::Client),
+        if self.is_its_way {
+            self.session.end(End::Client);
+        } else if self.phase == Phase::Probing {
+            self.session.lock().is_probing = false;
         }
     }
 }

@@ -66,7 +66,9 @@ impl Session {
         let Ok(raw) = serde_json::from_str::<&RawValue>(&auth) else { return };
         // A member of another type is a namespace's own, or nothing.
         let shown: Shown = serde_json::from_str(&auth).unwrap_or_default();
-        let who = match self.identify(&shown).await {
+        let namespace = Arc::clone(&shared.namespaces.at(at).namespace);
+        let proof = if namespace.takes_logins() { shown.proof() } else { Proof::None };
+        let who = match self.identify(proof).await {
             Ok(who) => who,
             Err(refusal) => return self.refuse(name, &refusal.to_string(), Some(&refusal)),
         };
@@ -74,7 +76,6 @@ impl Session {
             let refusal = Refusal::Malformed("one connection has one login: open another".into());
             return self.refuse(name, &refusal.to_string(), Some(&refusal));
         };
-        let namespace = Arc::clone(&shared.namespaces.at(at).namespace);
         let welcome = namespace.welcome(raw);
         let before = shown.before().filter(|_| namespace.recovers());
         let greet = |pid: Option<&str>| {
@@ -113,8 +114,7 @@ impl Session {
         state.joined.push(Joined { at, watches });
     }
 
-    async fn identify(&self, shown: &Shown) -> Result<Principal, Refusal> {
-        let proof = shown.proof();
+    async fn identify(&self, proof: Proof) -> Result<Principal, Refusal> {
         if matches!(proof, Proof::None) {
             return Ok(self.who.clone());
         }

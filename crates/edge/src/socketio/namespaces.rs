@@ -15,6 +15,11 @@ pub trait Namespace: Send + Sync + 'static {
     /// `/`, or another name with a slash before it.
     fn name(&self) -> &str;
 
+    /// Whether `auth` says who a client is. Else it is whoever opened the connection, and `auth` is the namespace's own.
+    fn takes_logins(&self) -> bool {
+        true
+    }
+
     /// What a newcomer gets; `auth` is what it showed, a JSON object.
     fn welcome(&self, auth: &RawValue) -> Welcome;
 

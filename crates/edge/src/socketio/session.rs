@@ -193,7 +193,9 @@ impl Session {
 
     /// Writes what can be written; ready when the session is over and all was said.
     pub(super) fn poll_drive(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(outlet) = self.outlet.get() else { return self.way.poll_flush(cx) };
+        // What is kept goes first, also when the outlet has nothing to write behind it.
+        let flushed = self.way.poll_flush(cx);
+        let Some(outlet) = self.outlet.get() else { return flushed };
         let Poll::Ready(closed) = outlet.poll_drive(cx, &mut |cx| self.way.poll_writable(cx)) else {
             return Poll::Pending;
         };

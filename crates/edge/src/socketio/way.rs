@@ -73,7 +73,10 @@ impl Way {
     /// Writes what is kept for the socket; ready when the way is closed and all is written, or broken.
     pub(super) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        state.driver = Some(cx.waker().clone());
+        match &mut state.driver {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
         let Some(socket) = state.socket.clone() else {
             return if state.is_closed { Poll::Ready(()) } else { Poll::Pending };
         };
