@@ -59,7 +59,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     // Nothing is published here; the hub wants a log all the same.
     let folder = tempfile::tempdir()?;
-    let hub = Hub::start(Arc::new(EventLog::open(OpenOptions::new(folder.path()))?), headwater_hub::Settings::default());
+    let hub =
+        Hub::start(Arc::new(EventLog::open(OpenOptions::new(folder.path()))?), headwater_hub::Settings::default());
     let settings = Settings {
         path: if is_engine_echo { "/engine.io" } else { Settings::PATH }.into(),
         ping_every: Duration::from_millis(300),

@@ -162,7 +162,11 @@ fn target(head: &[u8], front: &Front) -> Target {
         b"/v1/ws" => Target::WebSocket,
         b"/mqtt" => Target::Mqtt,
         b"/v1/live" => Target::Live,
-        path if front.socketio.as_ref().is_some_and(|front| std::str::from_utf8(path).is_ok_and(|path| front.is_at(path))) => {
+        path if front
+            .socketio
+            .as_ref()
+            .is_some_and(|front| std::str::from_utf8(path).is_ok_and(|path| front.is_at(path))) =>
+        {
             let target = rest.split(|byte| *byte == b' ').next().unwrap_or_default();
             if std::str::from_utf8(target).is_ok_and(socketio::is_upgrade) { Target::SocketIo } else { Target::Other }
         }

@@ -43,7 +43,8 @@ pub struct ServeSettings {
 
 /// Serves until the end is requested; gives how many connections had not ended in time.
 pub async fn serve(listener: Listener, hub: Arc<Hub>, settings: ServeSettings, stopping: Stopping) -> usize {
-    let ServeSettings { extra_routes, limits, origins, ws, mqtt, socketio, hosts, cookies, listeners, parts } = settings;
+    let ServeSettings { extra_routes, limits, origins, ws, mqtt, socketio, hosts, cookies, listeners, parts } =
+        settings;
     let app = Arc::new(App { hub: Arc::clone(&hub), limits, listeners, mqtt: mqtt.clone(), parts });
     let front = Arc::new(Front {
         hub,

@@ -20,10 +20,10 @@ mod topics;
 mod way;
 
 pub use connection::Connection;
+pub(crate) use connection::upgrade;
 pub use feed::Feed;
 pub use front::{Counts, Front};
 pub use namespaces::{Deed, Emit, Namespace, Namespaces, Said, Welcome, Wish};
-pub(crate) use connection::upgrade;
 pub(crate) use polling::{From, Gone, answer, begins};
 pub(crate) use request::is_upgrade;
 pub use settings::Settings;

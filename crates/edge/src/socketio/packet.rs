@@ -57,7 +57,8 @@ pub fn read(text: &str, attachments_max: usize) -> Result<Packet, Fault> {
     let mut attachments = 0;
     if matches!(kind, b'5' | b'6') {
         let Some((count, after)) = rest.split_once('-') else { return fault("no count of attachments") };
-        attachments = number(count).and_then(|count| usize::try_from(count).ok()).ok_or(Fault("no count of attachments"))?;
+        attachments =
+            number(count).and_then(|count| usize::try_from(count).ok()).ok_or(Fault("no count of attachments"))?;
         if attachments > attachments_max {
             return fault("too many attachments");
         }
@@ -181,7 +182,14 @@ impl Packet {
 }
 
 /// Appends a packet's WebSocket frame, and those of its attachments. `data` writes the JSON.
-pub fn write(kind: u8, namespace: &str, id: Option<u64>, binary: &[Bytes], out: &mut Vec<u8>, data: impl FnOnce(&mut Vec<u8>)) {
+pub fn write(
+    kind: u8,
+    namespace: &str,
+    id: Option<u64>,
+    binary: &[Bytes],
+    out: &mut Vec<u8>,
+    data: impl FnOnce(&mut Vec<u8>),
+) {
     write_frame_with(Opcode::Text, out, |out| {
         out.extend_from_slice(&[b'4', if binary.is_empty() { kind } else { kind + 3 }]);
         if !binary.is_empty() {
@@ -216,10 +224,13 @@ mod tests {
         let (name, arguments, packet) = event(r#"2/admin,456["message",1,"2",{"3":[true]}]"#);
         assert_eq!((&*name, &*packet.namespace, packet.id), ("message", "/admin", Some(456)));
         assert_eq!(arguments, ["1", "\"2\"", "{\"3\":[true]}"]);
-        let (_, _, packet) = event(r#"52-["message",{"_placeholder":true,"num":0},{"a":[{"_placeholder":true,"num":1}]}]"#);
+        let (_, _, packet) =
+            event(r#"52-["message",{"_placeholder":true,"num":0},{"a":[{"_placeholder":true,"num":1}]}]"#);
         assert_eq!((packet.attachments, packet.is_whole(), &*packet.namespace), (2, false, "/"));
         assert!(matches!(read("0", 10).unwrap().kind, Kind::Connect(None)));
-        assert!(matches!(&read("0/a,{\"token\":\"1\"}", 10).unwrap().kind, Kind::Connect(Some(auth)) if &**auth == "{\"token\":\"1\"}"));
+        assert!(
+            matches!(&read("0/a,{\"token\":\"1\"}", 10).unwrap().kind, Kind::Connect(Some(auth)) if &**auth == "{\"token\":\"1\"}")
+        );
         assert_eq!(&*read("0/random", 10).unwrap().namespace, "/random");
         assert_eq!(&*read("0/a?x=1,", 10).unwrap().namespace, "/a");
         assert!(matches!(read("1/custom", 10).unwrap().kind, Kind::Disconnect));
@@ -230,12 +241,44 @@ mod tests {
     fn what_no_client_sends_is_a_fault() {
         let deep = format!("51-[\"a\",{}1{}]", "[".repeat(200), "]".repeat(200));
         for bad in [
-            "", "abc", "7", "2", "2{}", "2[]", "2[null]", "2[{}]", "2[[]]", "2[\"a\"", "2[\"a\"]x", "2abc[\"a\"]",
-            "2-1[\"a\"]", "29999999999999999[\"a\"]", "2[\"connect\"]", "2[\"disconnecting\"]", "2[\"newListener\"]",
-            "0[]", "0\"a\"", "01{}", "0{", "1[]", "3[1]", "3", "31{}", "4{}", "5[\"a\"]", "5-[\"a\"]", "511-[\"a\"]",
-            "5-1-[\"a\"]", "51e1-[\"a\"]", "51-[\"a\",{\"_placeholder\":true,\"num\":1}]",
-            "51-[\"a\",{\"_placeholder\":true,\"num\":-1}]", "51-[\"a\",{\"_placeholder\":true,\"num\":\"splice\"}]",
-            "51-[\"a\",{\"_placeholder\":true}]", "52[\"a\"]", "é", &deep,
+            "",
+            "abc",
+            "7",
+            "2",
+            "2{}",
+            "2[]",
+            "2[null]",
+            "2[{}]",
+            "2[[]]",
+            "2[\"a\"",
+            "2[\"a\"]x",
+            "2abc[\"a\"]",
+            "2-1[\"a\"]",
+            "29999999999999999[\"a\"]",
+            "2[\"connect\"]",
+            "2[\"disconnecting\"]",
+            "2[\"newListener\"]",
+            "0[]",
+            "0\"a\"",
+            "01{}",
+            "0{",
+            "1[]",
+            "3[1]",
+            "3",
+            "31{}",
+            "4{}",
+            "5[\"a\"]",
+            "5-[\"a\"]",
+            "511-[\"a\"]",
+            "5-1-[\"a\"]",
+            "51e1-[\"a\"]",
+            "51-[\"a\",{\"_placeholder\":true,\"num\":1}]",
+            "51-[\"a\",{\"_placeholder\":true,\"num\":-1}]",
+            "51-[\"a\",{\"_placeholder\":true,\"num\":\"splice\"}]",
+            "51-[\"a\",{\"_placeholder\":true}]",
+            "52[\"a\"]",
+            "é",
+            &deep,
             &format!("0/{}", "a".repeat(300)),
         ] {
             assert!(read(bad, 10).is_err(), "{bad:.60}");

@@ -8,5 +8,6 @@ mod http;
 mod memory;
 mod mqtt;
 mod presence;
+mod socketio;
 mod tls;
 mod ws;
