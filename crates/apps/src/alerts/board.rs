@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::answer::{self, Problem};
 use super::lane::Lane;
 use super::processor::{micros, tables, time};
-use super::{Alerts, moment};
+use super::{Alerts, moment, topics};
 
 /// The most active alerts that are listed: more than a country has places.
 const ACTIVE_MAX: i64 = 10_000;
@@ -23,6 +23,10 @@ const ENTRIES_MAX: i64 = 1_000;
 #[derive(Serialize)]
 struct Board {
     now: String,
+    /// Whether this caller may send reports.
+    may_report: bool,
+    /// Whether this caller looks after the alerts.
+    is_desk: bool,
     active: Vec<Active>,
 }
 
@@ -87,7 +91,13 @@ pub async fn active(State(alerts): State<Alerts>, request: Request) -> Result<Re
     let sees_desk = alerts.is_desk(&who);
     let read = |row: &Row| Active::of_row(row, now, sees_desk);
     let active: Result<Vec<Active>, StoreError> = rows.map_err(unread)?.iter().map(read).collect();
-    Ok(answer::ok(&Board { now: moment::spelt(now), active: active.map_err(unread)? }))
+    let board = Board {
+        now: moment::spelt(now),
+        may_report: alerts.may_report(&who),
+        is_desk: sees_desk,
+        active: active.map_err(unread)?,
+    };
+    Ok(answer::ok(&board))
 }
 
 /// What `/alerts/api/record` takes.
@@ -122,6 +132,12 @@ impl Alerts {
     /// The processor's tables.
     pub(super) fn reader(&self) -> Result<&Reader, Problem> {
         self.0.settings.notifier.as_ref().ok_or_else(|| Problem::unavailable("this process shows no alerts"))
+    }
+
+    /// Whether somebody may send reports: of some place, as rules could name them.
+    fn may_report(&self, who: &Principal) -> bool {
+        let topic = topics::raw("somewhere", topics::raw::REPORT);
+        topic.is_ok_and(|topic| self.0.hub.access().may_publish(who, &topic).is_ok())
     }
 
     /// Whether somebody may see what the desk has said and what is on record.

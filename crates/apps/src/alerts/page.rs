@@ -10,7 +10,7 @@ const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; f
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Name, type, content.
-const FILES: [(&str, &str, &[u8]); 13] = [
+const FILES: [(&str, &str, &[u8]); 14] = [
     ("", "text/html; charset=utf-8", include_bytes!("page/index.html")),
     ("alerts.css", "text/css; charset=utf-8", include_bytes!("page/alerts.css")),
     ("icon.svg", "image/svg+xml", include_bytes!("page/icon.svg")),
@@ -18,6 +18,7 @@ const FILES: [(&str, &str, &[u8]); 13] = [
     ("alarm.js", SCRIPT, include_bytes!("page/alarm.js")),
     ("alerts.js", SCRIPT, include_bytes!("page/alerts.js")),
     ("chart.js", SCRIPT, include_bytes!("page/chart.js")),
+    ("desk.js", SCRIPT, include_bytes!("page/desk.js")),
     ("live.js", SCRIPT, include_bytes!("page/live.js")),
     ("map.js", SCRIPT, include_bytes!("page/map.js")),
     ("model.js", SCRIPT, include_bytes!("page/model.js")),

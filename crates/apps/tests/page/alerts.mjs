@@ -79,9 +79,9 @@ async function walk(browser, first) {
   await shoot(narrow, 'calm-360-dark');
 
   // The simulator raises an alert, and both pages show it without a reload.
-  await page.getByLabel('Place', { exact: true }).last().fill('Haifa');
+  await page.locator('.simulator').getByLabel('Place', { exact: true }).fill('Haifa');
   await page.getByLabel('Type').fill('<img src=x onerror=alert(1)>');
-  await page.getByLabel('Minutes').fill('5');
+  await page.getByLabel('Minutes', { exact: true }).fill('5');
   await page.getByRole('button', { name: 'Send', exact: true }).click();
   await page.getByText('Event processed successfully').waitFor();
   for (const one of [page, narrow]) {
@@ -99,9 +99,9 @@ async function walk(browser, first) {
 
   // A pre-alert, a test and an exercise can't be mistaken.
   for (const [kind, place] of [['pre-alert', 'Beirut'], ['test', 'Athens'], ['exercise', 'Cairo']]) {
-    await page.getByLabel('Place', { exact: true }).last().fill(place);
+    await page.locator('.simulator').getByLabel('Place', { exact: true }).fill(place);
     await page.getByLabel('Type').fill('Wildfire');
-    await page.getByLabel('As').selectOption(kind);
+    await page.locator('.simulator select').selectOption(kind);
     await page.getByRole('button', { name: 'Send', exact: true }).click();
     await card(page, place).waitFor();
   }
@@ -114,6 +114,24 @@ async function walk(browser, first) {
   await shoot(page, 'alerts-1440-light');
   await card(narrow, 'תל אביב').waitFor();
   await shoot(narrow, 'alerts-360-dark');
+
+  // The desk takes note, and keeps a place silent for a while.
+  const desk = page.locator('.desk-panel');
+  await desk.getByLabel('Of place').fill('Haifa');
+  await desk.getByLabel('Reason').fill('on our way');
+  await desk.getByRole('button', { name: 'Take note' }).click();
+  await card(page, 'Haifa').getByText('on our way').waitFor();
+  await desk.getByLabel('Of place').fill('Nazareth');
+  await desk.getByRole('button', { name: 'Silence', exact: true }).click();
+  await desk.getByText('Nazareth: silent').waitFor();
+  await post(http, { location: 'Nazareth', type: 'Flood', duration: 10 });
+  await desk.getByText(/^Record/).click();
+  await until('the record', async () => (await desk.locator('.told').textContent()).includes('acknowledge'));
+  assert.equal(await card(page, 'Nazareth').count(), 0);
+  await desk.getByRole('button', { name: 'Lift the silence' }).click();
+  await card(page, 'Nazareth').waitFor();
+  await shoot(page, 'desk-1440-light');
+  await shoot(narrow, 'desk-360-dark');
 
   // Who comes late sees all that is active; the filter by place keeps to it.
   const late = await open(browser, http, 1440, 900, 'dark');

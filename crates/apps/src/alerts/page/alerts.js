@@ -3,10 +3,12 @@ import { html, render, useEffect, useMemo, useRef, useState } from './htm-preact
 import { allowNotices, allowSound, notice, sound } from './alarm.js';
 import { follow } from './live.js';
 import { MapOf } from './chart.js';
+import { Desk } from './desk.js';
 import { current, fold } from './model.js';
 import { Simulator } from './simulator.js';
 
 const FILTERS = ['alerts/#', 'alerts-exercise/#', 'alerts-test/#'];
+const DESK = 'alerts-desk/#';
 const TOLD_MAX = 50;  // lines in the list of what was told
 
 // Right to left where the reader's language is, or where the address says so.
@@ -39,6 +41,7 @@ function useAlerts(onNews) {
   const [told, setTold] = useState([]);
   const [state, setState] = useState('connecting');
   const [caps, setCaps] = useState({});
+  const [rights, setRights] = useState({ mayReport: false, isDesk: false });
   const held = useRef({ active: new Map(), fresh: {} });
   const news = useRef(onNews);
   news.current = onNews;
@@ -53,14 +56,16 @@ function useAlerts(onNews) {
           const board = await (await fetch('api/active', { cache: 'no-store' })).json();
           // Ends are told by the hub's clock; this machine's may be wrong.
           skew = Date.parse(board.now) - Date.now();
+          setRights({ mayReport: board.may_report, isDesk: board.is_desk });
           setCaps(Object.fromEntries(board.active.map(alert => [`${alert.status}/${alert.stage}/${alert.location}`, alert])));
         } catch { /* the map does without */ }
       }, 150);
     };
     const statusOf = filter => filter === FILTERS[0] ? 'actual' : filter.slice('alerts-'.length, -'/#'.length);
-    const stop = follow(FILTERS, {
+    const stop = follow([...FILTERS, DESK], {
       onBegin(filter) { held.current.fresh[statusOf(filter)] = new Set(); },
       onEvent(filter, event, isState) {
+        if (filter === DESK) { askShapes(); return; }
         const { current: all } = held;
         const after = fold(all.active, event, clock());
         if (!after) return;
@@ -85,7 +90,7 @@ function useAlerts(onNews) {
     askShapes();
     return () => { stop(); clearTimeout(asking); };
   }, []);
-  return { active, told, caps, state };
+  return { active, told, caps, rights, state };
 }
 
 // The hub's clock, as far as this page knows.
@@ -176,7 +181,7 @@ function App() {
   const [said, setSaid] = useState('');
   const wanted = place.trim().toLowerCase();
   const isWanted = alert => !wanted || alert.location.toLowerCase().includes(wanted);
-  const { active, told, caps, state } = useAlerts(news => {
+  const { active, told, caps, rights, state } = useAlerts(news => {
     if (!isWanted(news)) return;
     const text = `${STATUS[news.status]} ${WORDS[news.word] ?? news.word}: ${news.location}, ${news.type}`.trim();
     setSaid(text);
@@ -208,12 +213,13 @@ function App() {
         ${shown.length
           ? html`<ul class="cards">${shown.slice(0, 200).map(alert => html`<${Card} key=${alert.key} alert=${alert} known=${capOf(alert)} now=${now} />`)}</ul>
             ${shown.length > 200 && html`<p class="hint">and ${shown.length - 200} more: filter by place</p>`}`
-          : html`<p class="hint">${alerts.length ? `None at places like “${place}”; ${alerts.length} elsewhere.` : 'None.'} Try it with the simulator below, or:</p>
-            <pre tabindex="0"><code>${`curl -H 'Content-Type: application/json' ${location.origin}/api/alerts \\\n  -d '{"location":"Haifa","type":"Flood","timestamp":"'$(date -u +%FT%TZ)'","duration":5}'`}</code></pre>`}
+          : html`<p class="hint">${alerts.length ? `None at places like “${place}”; ${alerts.length} elsewhere.` : 'None.'}${rights.mayReport && ' Try it with the simulator below, or:'}</p>
+            ${rights.mayReport && html`<pre tabindex="0"><code>${`curl -H 'Content-Type: application/json' ${location.origin}/api/alerts \\\n  -d '{"location":"Haifa","type":"Flood","timestamp":"'$(date -u +%FT%TZ)'","duration":5}'`}</code></pre>`}`}
       </section>
       <${MapOf} alerts=${shown} capOf=${capOf} />
       <section class="panel log" aria-labelledby="told"><div class="bar"><h2 id="told">Told</h2></div><${Told} told=${told} /></section>
-      <${Simulator} />
+      ${rights.isDesk && html`<${Desk} places=${shown.filter(alert => alert.status === 'actual').map(alert => alert.location)} news=${told.length} />`}
+      ${rights.mayReport && html`<${Simulator} />`}
     </main>
     <footer><a href="feed.atom">Atom feed</a> · each entry is a CAP 1.2 message · live by Socket.IO, MQTT, WebSocket and server-sent events: <code>alerts/#</code></footer>`;
 }

@@ -20,6 +20,7 @@ async fn the_active_alerts_are_listed_until_they_end(given: Given) {
     app.told("alerts/#", 2).await;
     let board = app.get("/alerts/api/active").await.json();
     assert_eq!(board["now"], "2026-11-21T07:15:00.000Z");
+    assert_eq!((&board["may_report"], &board["is_desk"]), (&true.into(), &false.into()));
     let first = &board["active"][0];
     for (field, text) in [
         ("location", "Acre"),
@@ -103,6 +104,7 @@ async fn the_page_asks_no_other_host_and_runs_nothing_inline(given: Given) {
         "alarm.js",
         "alerts.js",
         "chart.js",
+        "desk.js",
         "live.js",
         "map.js",
         "model.js",
