@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::report::{fresh, take};
 use super::rules::{self, Alert};
 use super::state::{Spot, State, micros};
-use super::tell::{Entry, carry_out};
+use super::tell::{Cause, Entry, carry_out};
 use super::{cause, current, end_of_it, location, tables};
 use crate::alerts::cap::{Piece, Stage};
 use crate::alerts::lane::Lane;
@@ -55,31 +55,77 @@ pub async fn piece(tx: &mut Tx<'_>, event: &Event) -> Result<(), Failure> {
     }
     let key = [in_lane(piece.lane, &piece.identity).into(), piece.location.as_str().into()];
     tx.execute(&tables::PUT_CAP_AREA, &key).await?;
-    let info = serde_json::to_string(&piece.info).map_err(|error| Failure::dead(error.to_string()))?;
-    let alert = Alert { kind: piece.kind.clone(), sent: piece.sent.clone(), ends: piece.end() };
-    let spot = match piece.stage {
-        Stage::PreAlert => Spot::pre_alert(piece.lane, &piece.location),
-        Stage::Alert | Stage::AllClear => Spot::alert(piece.lane, &piece.location),
-    };
-    if piece.stage == Stage::Alert && piece.revises.is_empty() {
-        return take(tx, &mut cause, &spot, alert, &piece.identity, &info).await;
+    let (alert, pre_alert) = (Spot::alert(piece.lane, &piece.location), Spot::pre_alert(piece.lane, &piece.location));
+    // What it replaces may have been of the other stage. An all-clear comes before a pre-alert, which it would seem to end, and
+    // the end of a pre-alert after the alert.
+    if piece.stage == Stage::PreAlert {
+        give_way(tx, &mut cause, &alert, &piece).await?;
+        return warn(tx, &mut cause, &pre_alert, &piece).await;
     }
-    let held = current(tx, &mut cause, &spot).await?;
-    let is_its_own = held.as_ref().is_some_and(|state| piece.revises.contains(&state.cap));
-    let (verdict, state) = match (piece.stage, held) {
-        (Stage::PreAlert, held) => {
-            let verdict = rules::pre_alert(held.as_ref().map(|state| state.alert.clone()), alert.clone(), cause.at);
-            (verdict, held.unwrap_or_else(|| fresh(alert, cause.at, &piece.identity, &info)))
-        }
-        (Stage::AllClear, Some(state)) => (rules::end(state.alert.clone()), state),
-        (Stage::AllClear, None) => (rules::end(alert.clone()), fresh(alert, cause.at, "", &info)),
-        (Stage::Alert, Some(state)) if is_its_own => {
+    if piece.stage == Stage::Alert {
+        raise(tx, &mut cause, &alert, &piece).await?;
+    } else {
+        clear(tx, &mut cause, &alert, &piece).await?;
+    }
+    give_way(tx, &mut cause, &pre_alert, &piece).await
+}
+
+/// An alert, new or as a new version of the one that is active.
+async fn raise(tx: &mut Tx<'_>, cause: &mut Cause, spot: &Spot, piece: &Piece) -> Result<(), Failure> {
+    let (alert, info) = (alert_of(piece), info_of(piece)?);
+    match current(tx, cause, spot).await? {
+        Some(state) if piece.revises.contains(&state.cap) => {
             let verdict = rules::revise(state.alert.clone(), alert, cause.at);
+            carry_out(tx, cause, spot, verdict, State { cap: piece.identity.clone(), info, ..state }).await
+        }
+        _ => take(tx, cause, spot, alert, &piece.identity, &info).await,
+    }
+}
+
+/// A pre-alert, new or as a new version of the one that is active.
+async fn warn(tx: &mut Tx<'_>, cause: &mut Cause, spot: &Spot, piece: &Piece) -> Result<(), Failure> {
+    let (warning, info) = (alert_of(piece), info_of(piece)?);
+    let (verdict, state) = match current(tx, cause, spot).await? {
+        None => (rules::pre_alert(None, warning.clone(), cause.at), fresh(warning, cause.at, &piece.identity, &info)),
+        Some(state) if piece.revises.contains(&state.cap) => {
+            let verdict = rules::revise_pre_alert(state.alert.clone(), warning, cause.at);
             (verdict, State { cap: piece.identity.clone(), info, ..state })
         }
-        (Stage::Alert, _) => return take(tx, &mut cause, &spot, alert, &piece.identity, &info).await,
+        Some(state) => {
+            let verdict = rules::pre_alert(Some(state.alert.clone()), warning, cause.at);
+            // Two have come together: neither message speaks for all of it any more.
+            (verdict, if state.cap == piece.identity { state } else { State { cap: String::new(), ..state } })
+        }
     };
-    carry_out(tx, &mut cause, &spot, verdict, state).await
+    carry_out(tx, cause, spot, verdict, state).await
+}
+
+/// An all-clear ends whatever is active, and is told also where nothing is.
+async fn clear(tx: &mut Tx<'_>, cause: &mut Cause, spot: &Spot, piece: &Piece) -> Result<(), Failure> {
+    let state = match current(tx, cause, spot).await? {
+        Some(state) => state,
+        None => fresh(alert_of(piece), cause.at, "", &info_of(piece)?),
+    };
+    carry_out(tx, cause, spot, rules::end(state.alert.clone()), state).await
+}
+
+/// Ends what a message replaces by something of another stage.
+async fn give_way(tx: &mut Tx<'_>, cause: &mut Cause, spot: &Spot, piece: &Piece) -> Result<(), Failure> {
+    if piece.revises.is_empty() {
+        return Ok(());
+    }
+    match current(tx, cause, spot).await?.filter(|state| piece.revises.contains(&state.cap)) {
+        Some(state) => end_of_it(tx, cause, spot, state).await,
+        None => Ok(()),
+    }
+}
+
+fn alert_of(piece: &Piece) -> Alert {
+    Alert { kind: piece.kind.clone(), sent: piece.sent.clone(), ends: piece.end() }
+}
+
+fn info_of(piece: &Piece) -> Result<String, Failure> {
+    serde_json::to_string(&piece.info).map_err(|error| Failure::dead(error.to_string()))
 }
 
 /// What an Update or Cancel refers to is no longer in force, whether it has come yet or not.

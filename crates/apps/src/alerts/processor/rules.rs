@@ -140,6 +140,12 @@ pub fn pre_alert(active: Option<Alert>, warning: Alert, now: Time) -> Verdict {
     Verdict { told: vec![tell(Word::PreAlert, &all, is_active)], active: is_active.then_some(all) }
 }
 
+/// A new version of the pre-alert that is active.
+pub fn revise_pre_alert(active: Alert, new: Alert, now: Time) -> Verdict {
+    let revised = Alert { sent: active.sent, ..new };
+    if revised.ends <= now { pre_alert_end(revised) } else { pre_alert(None, revised, now) }
+}
+
 /// None came, or it's there.
 pub fn pre_alert_end(active: Alert) -> Verdict {
     Verdict { told: vec![tell(Word::PreAlertEnd, &active, false)], active: None }
@@ -244,6 +250,10 @@ mod tests {
         assert_eq!(told(&verdict), [("pre-alert", "Fire", "t1", 200, true)]);
         let verdict = pre_alert(verdict.active, alert("Flood", "t2", 150), NOW);
         assert_eq!(told(&verdict), [("pre-alert", MIXED, "t1", 200, true)]);
+        let revised = revise_pre_alert(verdict.active.clone().unwrap(), alert("Flood", "t3", 120), NOW);
+        assert_eq!(told(&revised), [("pre-alert", "Flood", "t1", 120, true)], "a new version may be shorter");
+        let over = revise_pre_alert(verdict.active.clone().unwrap(), alert("Flood", "t3", 100), NOW);
+        assert_eq!((told(&over)[0].0, &over.active), ("pre-alert-end", &None));
         let verdict = pre_alert_end(verdict.active.unwrap());
         assert_eq!(told(&verdict), [("pre-alert-end", MIXED, "t1", 200, false)]);
         for word in [Word::PreAlert, Word::PreAlertEnd] {

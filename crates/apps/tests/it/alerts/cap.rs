@@ -14,6 +14,7 @@ on_both_stores! {
     an_update_ends_nothing_where_it_says_something_in_whatever_order_its_parts_are_handled
     a_pre_alert_is_never_told_as_an_alert
     an_all_clear_by_cap_ends_what_is_active
+    a_pre_alert_that_becomes_an_alert_gives_way_to_it_and_the_other_way_round
 }
 
 /// A message: its areas, what it refers to, how it's meant. It ends an hour after the tests' clock begins.
@@ -180,5 +181,35 @@ async fn an_all_clear_by_cap_ends_what_is_active(given: Given) {
     send(&app, &clear).await;
     let told = lines(&app.told("alerts/#", 3).await);
     assert_eq!(told[1..], ["alerts/North/all-clear: all-clear Storm 07:15-08:15", "alerts/North/alert: over sticky"]);
+    app.stop().await;
+}
+
+async fn a_pre_alert_that_becomes_an_alert_gives_way_to_it_and_the_other_way_round(given: Given) {
+    let app = App::start(given).await;
+    send(&app, &message("p", "Alert", "", "Actual", &["North"]).replace("Immediate", "Future")).await;
+    app.told("alerts/#", 1).await;
+    send(&app, &message("a", "Update", &about("p"), "Actual", &["North"])).await;
+    let told = lines(&app.told("alerts/#", 4).await);
+    assert_eq!(
+        told[1..],
+        [
+            "alerts/North/alert: open Storm 07:15-08:15 sticky",
+            "alerts/North/pre-alert: pre-alert-end Storm 07:15-08:15",
+            "alerts/North/pre-alert: over sticky",
+        ]
+    );
+    send(&app, &message("q", "Update", &about("a"), "Actual", &["North"]).replace("Immediate", "Future")).await;
+    let told = lines(&app.told("alerts/#", 7).await);
+    assert_eq!(
+        told[4..],
+        [
+            "alerts/North/all-clear: all-clear Storm 07:15-08:15",
+            "alerts/North/alert: over sticky",
+            "alerts/North/pre-alert: pre-alert Storm 07:15-08:15 sticky",
+        ]
+    );
+    send(&app, &message("c", "Cancel", &about("q"), "Actual", &[])).await;
+    let told = lines(&app.told("alerts/#", 9).await);
+    assert_eq!(told[7], "alerts/North/pre-alert: pre-alert-end Storm 07:15-08:15");
     app.stop().await;
 }
