@@ -9,6 +9,15 @@ use serde_json::value::RawValue;
 
 use super::namespaces::{Deed, Namespace, Said, Welcome, Wish};
 
+/// How the event about a topic is called; `None` when clients aren't told of it.
+pub type Naming = Arc<dyn Fn(&Topic) -> Option<&'static str> + Send + Sync>;
+
+/// How a state is spelled in place of its payload; `None` when it's told as it is.
+pub type Respelling = Arc<dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync>;
+
+/// What belongs to a room.
+pub type Rooming = Arc<dyn Fn(&str) -> Option<Filter> + Send + Sync>;
+
 /// A namespace whose clients need not ask: whoever is in it is told what happens on its filter.
 ///
 /// A client that shows `withState: true` gets the latest states first; one that emits `join` with a room's name, or an
@@ -20,11 +29,11 @@ pub struct Feed {
     /// What everybody is told.
     pub filter: Filter,
     /// How the event about a topic is called; `None` when clients aren't told of it.
-    pub event: Arc<dyn Fn(&Topic) -> Option<&'static str> + Send + Sync>,
+    pub event: Naming,
     /// How a state is spelled in place of its payload; `None` when it's told as it is.
-    pub state: Arc<dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync>,
+    pub state: Respelling,
     /// What belongs to a room.
-    pub room: Arc<dyn Fn(&str) -> Option<Filter> + Send + Sync>,
+    pub room: Rooming,
 }
 
 impl fmt::Debug for Feed {

@@ -21,7 +21,7 @@ mod way;
 
 pub use connection::Connection;
 pub(crate) use connection::upgrade;
-pub use feed::Feed;
+pub use feed::{Feed, Naming, Respelling, Rooming};
 pub use front::{Counts, Front};
 pub use namespaces::{Deed, Emit, Namespace, Namespaces, Said, Welcome, Wish};
 pub(crate) use polling::{From, Gone, answer, begins};

@@ -26,7 +26,7 @@ fn post(hub: SocketAddr, source: usize, answered: &AtomicUsize) -> io::Result<()
         );
         // Every other source names its posts, the others trust that the same content is the same report.
         let key = format!("{source}-{number}");
-        let headers: &[(&str, &str)] = if source % 2 == 0 { &[("Idempotency-Key", &key)] } else { &[] };
+        let headers: &[(&str, &str)] = if source.is_multiple_of(2) { &[("Idempotency-Key", &key)] } else { &[] };
         let response = client.request("POST", "/api/alerts", headers, body.as_bytes())?;
         assert_eq!((response.status, response.text().as_str()), (200, "\"Event processed successfully\""));
         answered.fetch_add(1, Ordering::SeqCst);
