@@ -18,6 +18,7 @@ mod send;
 mod serve;
 mod shop;
 mod signals;
+mod socketio;
 mod tls;
 mod user;
 mod watch;

@@ -22,6 +22,7 @@ use crate::exit;
 use crate::listening::{Listening, protocol_name};
 use crate::open_files;
 use crate::signals::{Asked, Signals};
+use crate::socketio;
 use crate::tls;
 
 /// How many reads of the log may wait for the disk at once: more would only wait there instead, and each is a thread.
@@ -210,6 +211,7 @@ fn http_settings(
         cookies: Some(cookies),
         listeners,
         parts: apps.parts(),
+        socketio: socketio::front(config, hub),
     }
 }
 

@@ -9,6 +9,7 @@ static CLAIM: Statement = Statement::new("INSERT INTO kit_inbox (id, at) VALUES 
 static UNCLAIM: Statement = Statement::new("DELETE FROM kit_inbox WHERE id = $1");
 static LOOK: Statement = Statement::new("SELECT id, at FROM kit_inbox WHERE id > $1 ORDER BY id LIMIT $2");
 
+#[cfg(any(test, feature = "testing"))]
 pub(crate) static STATEMENTS: [&Statement; 3] = [&CLAIM, &UNCLAIM, &LOOK];
 
 /// How many ids are looked through with one commit while old ones are being forgotten: some pages.

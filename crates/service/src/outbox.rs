@@ -14,6 +14,7 @@ static LEFT: Statement = Statement::new(
      ORDER BY at, worker, number LIMIT $5",
 );
 
+#[cfg(any(test, feature = "testing"))]
 pub(crate) static STATEMENTS: [&Statement; 3] = [&PUT, &DROP, &LEFT];
 
 /// From how many bytes on a commit's events are parted into several rows.

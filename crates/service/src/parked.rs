@@ -17,6 +17,7 @@ static DUE: Statement =
     Statement::new("SELECT id, next, deadline, looks, event FROM kit_parked WHERE next <= $1 ORDER BY next LIMIT $2");
 static NEXT: Statement = Statement::new("SELECT MIN(next), COUNT(*) FROM kit_parked");
 
+#[cfg(any(test, feature = "testing"))]
 pub(crate) static STATEMENTS: [&Statement; 5] = [&PUT, &TAKE, &WAITING_FOR, &DUE, &NEXT];
 
 /// How many that wait for one thing come again with its arrival; the others come with the next look.

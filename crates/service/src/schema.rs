@@ -54,6 +54,7 @@ pub(crate) async fn take_seed(engine: &mut Engine<'_>, now: Time) -> Result<bool
 }
 
 /// Every statement of the kit, so that a test can prepare each on both engines.
+#[cfg(any(test, feature = "testing"))]
 pub(crate) fn statements() -> Vec<&'static Statement> {
     let mut all = vec![&NOTE, &GET];
     all.extend(crate::inbox::STATEMENTS);

@@ -22,6 +22,7 @@ static DUE: Statement = Statement::new(
 );
 static NEXT: Statement = Statement::new("SELECT MIN(next) FROM kit_timer");
 
+#[cfg(any(test, feature = "testing"))]
 pub(crate) static STATEMENTS: [&Statement; 6] = [&SET, &CLEAR, &TAKE, &AGAIN, &DUE, &NEXT];
 
 /// What a timer's handler is called with.

@@ -50,6 +50,9 @@ impl Collector for Counts {
         let mut say = Say(&mut encoder);
         hub(&self.0, &mut say)?;
         connections(&self.0.listeners, &mut say)?;
+        if let Some(front) = &self.0.socketio {
+            socketio(front, &mut say)?;
+        }
         if let Some(front) = &self.0.mqtt {
             mqtt(front, &mut say)?;
         }
@@ -106,6 +109,20 @@ fn mqtt(front: &crate::mqtt::Front, say: &mut Say<'_, '_>) -> fmt::Result {
     say.count("mqtt_faults", "MQTT connections that were ended for what they sent", &counts.faults)?;
     say.count("mqtt_taken_over", "MQTT sessions that a newer connection took over", &counts.taken_over)?;
     say.count("mqtt_sessions_expired", "MQTT sessions whose clients didn't come back in time", &counts.expired)
+}
+
+fn socketio(front: &crate::socketio::Front, say: &mut Say<'_, '_>) -> fmt::Result {
+    let counts = front.counts();
+    say.gauge("socketio_sessions", "Present Socket.IO sessions", None, front.sessions() as u64)?;
+    say.count("socketio_opened", "Socket.IO sessions that began", &counts.opened)?;
+    say.count("socketio_upgraded", "Socket.IO sessions that went from polls to a WebSocket", &counts.upgraded)?;
+    say.count(
+        "socketio_faults",
+        "Socket.IO sessions that were ended for what they sent or didn't read",
+        &counts.faults,
+    )?;
+    say.count("socketio_silent", "Socket.IO sessions whose clients didn't answer a ping", &counts.silent)?;
+    say.count("socketio_rushed", "Socket.IO handshakes that were refused as too many came at once", &counts.rushed)
 }
 
 fn hub(app: &App, say: &mut Say<'_, '_>) -> fmt::Result {

@@ -18,6 +18,7 @@ pub struct App {
     pub(super) limits: Limits,
     pub(super) listeners: Vec<(&'static str, Arc<AcceptCounts>)>,
     pub(super) mqtt: Option<crate::mqtt::Front>,
+    pub(super) socketio: Option<crate::socketio::Front>,
     pub(super) parts: Vec<Part>,
 }
 

@@ -45,7 +45,14 @@ pub struct ServeSettings {
 pub async fn serve(listener: Listener, hub: Arc<Hub>, settings: ServeSettings, stopping: Stopping) -> usize {
     let ServeSettings { extra_routes, limits, origins, ws, mqtt, socketio, hosts, cookies, listeners, parts } =
         settings;
-    let app = Arc::new(App { hub: Arc::clone(&hub), limits, listeners, mqtt: mqtt.clone(), parts });
+    let app = Arc::new(App {
+        hub: Arc::clone(&hub),
+        limits,
+        listeners,
+        mqtt: mqtt.clone(),
+        socketio: socketio.clone(),
+        parts,
+    });
     let front = Arc::new(Front {
         hub,
         routes: routes(app).merge(extra_routes),

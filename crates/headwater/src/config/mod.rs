@@ -27,6 +27,7 @@ use headwater_apps::shop::ShopSettings;
 use headwater_edge::accept::AcceptSettings;
 use headwater_edge::frames::FrameSettings;
 use headwater_edge::mqtt::MqttSettings;
+use headwater_edge::socketio;
 use headwater_edge::tls::Spoken;
 use headwater_edge::{http, ws};
 use headwater_event::Durability;
@@ -77,6 +78,8 @@ pub struct Config {
     pub frames_edge: FrameSettings,
     /// What the MQTT edge allows.
     pub mqtt_edge: MqttSettings,
+    /// How Socket.IO behaves, and whether it is served.
+    pub socketio: SocketIo,
     /// How connections are taken, on every listener alike.
     pub accept: AcceptSettings,
     /// What the hub is started with; its access comes from `anonymous`.
@@ -97,6 +100,15 @@ pub struct Config {
 
 /// Where a listener is bound; `None` switches it off.
 pub type Address = Option<SocketAddr>;
+
+/// Socket.IO's settings.
+#[derive(Clone, Debug)]
+pub struct SocketIo {
+    /// Whether it is served.
+    pub is_on: bool,
+    /// What it allows.
+    pub edge: socketio::Settings,
+}
 
 /// The shop's settings.
 #[derive(Clone, Debug)]
@@ -230,6 +242,7 @@ impl Default for Config {
             hosts: Vec::new(),
             frames_edge: FrameSettings::default(),
             mqtt_edge: MqttSettings::default(),
+            socketio: SocketIo { is_on: true, edge: socketio::Settings::default() },
             accept: AcceptSettings::default(),
             hub: headwater_hub::Settings::default(),
             apps: App::ALL.to_vec(),
@@ -264,6 +277,14 @@ impl Config {
                 show_size(limits.payload_max as u64)
             );
             faults.add("limits.waiting_bytes_max", what, None);
+        }
+        let path = &self.socketio.edge.path;
+        if !path.starts_with('/') || path.ends_with('/') || path.contains(['?', '#', ' ']) {
+            let what = format!(
+                "{path:?} is no path: it begins with a slash and ends without one, as {:?} does",
+                socketio::Settings::PATH
+            );
+            faults.add("socketio.path", what, None);
         }
         self.check_tls(faults);
         if self.listeners().next().is_none() {

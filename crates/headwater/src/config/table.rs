@@ -16,6 +16,10 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("data", "Where things are kept."),
     ("http", "The HTTP listener: routes and server-sent events."),
     ("websocket", "WebSockets of the HTTP listener (`/v1/ws`)."),
+    (
+        "socketio",
+        "Socket.IO on the HTTP listener ([socketio.md](socketio.md)); pages of which sites may connect is said by `http.origins`.",
+    ),
     ("frames", "The frame protocol listener."),
     ("mqtt", "The MQTT listener."),
     (
@@ -188,6 +192,54 @@ pub static KEYS: &[Key] = &[
         flag: None,
         kind: Kind::Span { at: |c| &mut c.ws.silence_max, min: SHORTEST, max: LONGEST },
         help: "After how long without a word from the client a connection is dead; a pong is a word.",
+    },
+    Key {
+        name: "socketio.enabled",
+        flag: None,
+        kind: Kind::Switch(|c| &mut c.socketio.is_on),
+        help: "Whether Socket.IO is served.",
+    },
+    Key {
+        name: "socketio.path",
+        flag: None,
+        kind: Kind::Text(|c| &mut c.socketio.edge.path),
+        help: "Where it is served: the `path` of its clients, without the last slash.",
+    },
+    Key {
+        name: "socketio.ping_every",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.socketio.edge.ping_every, min: SHORTEST, max: LONGEST },
+        help: "How long after the handshake, and after each pong, a client is pinged.",
+    },
+    Key {
+        name: "socketio.pong_max",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.socketio.edge.pong_max, min: SHORTEST, max: LONGEST },
+        help: "How long a client may take for its pong before its session ends.",
+    },
+    Key {
+        name: "socketio.payload_max",
+        flag: None,
+        kind: Kind::Size { at: Number::Usize(|c| &mut c.socketio.edge.payload_max), min: 1_024, max: PAYLOAD_MAX },
+        help: "The largest packet of a client; with long polling, the largest payload of packets.",
+    },
+    Key {
+        name: "socketio.connect_timeout",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.socketio.edge.connect_timeout, min: SHORTEST, max: LONGEST },
+        help: "How long a newcomer may take to enter a namespace.",
+    },
+    Key {
+        name: "socketio.connects_per_second",
+        flag: None,
+        kind: Kind::Count { at: Number::U32(|c| &mut c.socketio.edge.connects_per_second), min: 1, max: U32_MAX },
+        help: "How many sessions begin in a second at the most, with twice as many at once; others are told when to come back.",
+    },
+    Key {
+        name: "socketio.drain",
+        flag: None,
+        kind: Kind::Span { at: |c| &mut c.socketio.edge.drain, min: Duration::ZERO, max: LONGEST },
+        help: "Over which time clients are sent away when the program ends, so that they come back spread over it.",
     },
     Key {
         name: "frames.addr",
