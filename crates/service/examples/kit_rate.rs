@@ -14,7 +14,7 @@ use headwater_event::*;
 use headwater_service::{Failure, Migration, Outgoing, Service, Statement, Store, StoreUrl, Tx, Value, body};
 use serde::{Deserialize, Serialize};
 
-const EVENTS: usize = 60_000;
+const EVENTS: usize = 30_000;
 const BATCH: usize = 64;
 const PRODUCTS: usize = 100;
 
@@ -233,22 +233,28 @@ impl Bus for InMemory {
 
 struct Place(Arc<Inside>);
 
-impl Member for Place {
-    fn next(&mut self, max: usize) -> Later<'_, Result<Vec<Delivery>, BusError>> {
-        let events: Vec<Event> = {
-            let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            let len = waiting.len().min(max);
-            waiting.drain(..len).collect()
-        };
-        if events.is_empty() {
-            return Box::pin(std::future::pending());
-        }
+impl Place {
+    fn take(&self, max: usize) -> Vec<Delivery> {
+        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let len = waiting.len().min(max);
         let delivery = |event| {
             let seq = self.0.given.fetch_add(1, Ordering::Relaxed) as u64 + 1;
             Delivery { recorded: Recorded { position: Position::new(1, seq), event, sticky: false }, attempt: 1 }
         };
-        let deliveries = events.into_iter().map(delivery).collect();
-        Box::pin(async move { Ok(deliveries) })
+        waiting.drain(..len).map(delivery).collect()
+    }
+}
+
+impl Member for Place {
+    fn next(&mut self, max: usize) -> Later<'_, Result<Vec<Delivery>, BusError>> {
+        // Only when it's polled: what is dropped before has taken nothing.
+        Box::pin(async move {
+            let deliveries = self.take(max);
+            if deliveries.is_empty() {
+                return std::future::pending().await;
+            }
+            Ok(deliveries)
+        })
     }
 
     fn settle(&mut self, settlements: Vec<(Tag, Settlement)>) -> Later<'_, Result<usize, BusError>> {

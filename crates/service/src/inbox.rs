@@ -1,5 +1,7 @@
 //! Which events were handled already: ids, noted in the transaction that handled them.
 
+use std::collections::HashSet;
+
 use headwater_event::EventId;
 
 use crate::store::Writes;
@@ -29,8 +31,12 @@ pub(crate) fn id_bytes(id: &EventId) -> Vec<u8> {
 /// On SQLite, one after the other: a statement there costs no round trip.
 pub(crate) fn claim_each(conn: &mut dyn Writes, ids: &[Vec<u8>], at: i64) -> Result<Vec<bool>, StoreError> {
     let mut params = [Value::Null, Value::Int(at)];
+    let mut seen = HashSet::with_capacity(ids.len());
     ids.iter()
         .map(|id| {
+            if !seen.insert(id) {
+                return Ok(false);
+            }
             params[0] = Value::Blob(id.clone());
             Ok(conn.execute(&CLAIM, &params)? == 1)
         })

@@ -15,7 +15,8 @@ static WAITING_FOR: Statement =
     Statement::new("SELECT id, next, deadline, looks, event FROM kit_parked WHERE waits_for = $1 LIMIT $2");
 static DUE: Statement =
     Statement::new("SELECT id, next, deadline, looks, event FROM kit_parked WHERE next <= $1 ORDER BY next LIMIT $2");
-static NEXT: Statement = Statement::new("SELECT MIN(next), COUNT(*) FROM kit_parked");
+static NEXT: Statement =
+    Statement::new("SELECT (SELECT MIN(next) FROM kit_parked WHERE next > $1), COUNT(*) FROM kit_parked");
 
 #[cfg(any(test, feature = "testing"))]
 pub(crate) static STATEMENTS: [&Statement; 5] = [&PUT, &TAKE, &WAITING_FOR, &DUE, &NEXT];
@@ -90,9 +91,9 @@ pub(crate) fn due(now: Time, limit: i64) -> (&'static Statement, [Value; 2]) {
     (&DUE, [now.into(), limit.into()])
 }
 
-/// What asks when the next one is due, and how many there are.
-pub(crate) const fn next() -> &'static Statement {
-    &NEXT
+/// What asks when the next one is due, after a moment, and how many there are in all.
+pub(crate) fn next(after: Time) -> (&'static Statement, [Value; 1]) {
+    (&NEXT, [after.into()])
 }
 
 pub(crate) fn read(row: &Row) -> Result<Parked, StoreError> {

@@ -20,7 +20,7 @@ static AGAIN: Statement = Statement::new(
 static DUE: Statement = Statement::new(
     "SELECT name, key, due, attempts, origin, payload FROM kit_timer WHERE next <= $1 ORDER BY next LIMIT $2",
 );
-static NEXT: Statement = Statement::new("SELECT MIN(next) FROM kit_timer");
+static NEXT: Statement = Statement::new("SELECT MIN(next) FROM kit_timer WHERE next > $1");
 
 #[cfg(any(test, feature = "testing"))]
 pub(crate) static STATEMENTS: [&Statement; 6] = [&SET, &CLEAR, &TAKE, &AGAIN, &DUE, &NEXT];
@@ -86,9 +86,9 @@ pub(crate) fn due(now: Time, limit: i64) -> (&'static Statement, [Value; 2]) {
     (&DUE, [now.into(), limit.into()])
 }
 
-/// What asks when the next one is due.
-pub(crate) const fn next() -> &'static Statement {
-    &NEXT
+/// What asks when the next one is due, after a moment.
+pub(crate) fn next(after: Time) -> (&'static Statement, [Value; 1]) {
+    (&NEXT, [after.into()])
 }
 
 pub(crate) fn read(row: &Row) -> Result<Due, StoreError> {

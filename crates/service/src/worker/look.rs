@@ -51,8 +51,11 @@ pub(super) struct Look {
     reader: Reader,
     under_way: Option<Later<'static, Result<Found, StoreError>>>,
     next: Time,
+    /// The next moment that a commit told of while a look was under way.
+    heard: Option<Time>,
     left: Option<Left>,
     left_next: Time,
+    is_left_wanted: bool,
     has_begun: bool,
     /// What was found and isn't handled yet: it will be found again until then.
     claimed: HashSet<Vec<u8>>,
@@ -69,8 +72,10 @@ impl Look {
             reader,
             under_way: None,
             next: now,
+            heard: None,
             left: Some(Left { before: Time(i64::MAX as u64), after: outbox::Cursor::start() }),
             left_next: now.plus(LEFT_AFTER),
+            is_left_wanted: false,
             has_begun: false,
             claimed: HashSet::new(),
             is_again_wanted: false,
@@ -84,6 +89,10 @@ impl Look {
     /// Whether what an earlier worker left is known: before that nothing new is begun, so that it leaves first.
     pub(super) const fn has_begun(&self) -> bool {
         self.has_begun
+    }
+
+    pub(super) const fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
     }
 
     /// How many events are put aside, about.
@@ -100,6 +109,9 @@ impl Look {
             self.left_next = now.plus(LEFT_AFTER);
             let before = Time(now.as_micros().saturating_sub(LEFT_AFTER.as_micros() as u64));
             self.left = Some(Left { before, after: outbox::Cursor::start() });
+        }
+        if std::mem::take(&mut self.is_left_wanted) {
+            self.left = Some(Left { before: Time(i64::MAX as u64), after: outbox::Cursor::start() });
         }
         let (reader, left) = (self.reader.clone(), self.left.clone());
         self.under_way = Some(Box::pin(look(reader, left, now)));
@@ -129,8 +141,9 @@ impl Look {
         found.parked.retain(|parked| self.claimed.insert(parked.id.clone()));
         // What is in hand is still among what is due; the rest is looked for when that is through.
         self.is_again_wanted |= is_more;
-        let next = found.next.map_or(now.plus(LOOK_EVERY), |next| next.min(now.plus(LOOK_EVERY)));
-        self.next = if self.left.is_some() { now } else { next.max(now.plus(Duration::from_millis(1))) };
+        // What was heard of meanwhile may not have been there yet when the look began.
+        let known = [found.next, self.heard.take(), self.left.is_some().then_some(now)];
+        self.next = known.into_iter().flatten().fold(now.plus(LOOK_EVERY), Time::min);
         Ok(found)
     }
 
@@ -150,13 +163,17 @@ impl Look {
     /// A commit has set something for this moment, and put so many more aside.
     pub(super) fn heard(&mut self, due: Option<Time>, parked: i64) {
         self.next = due.map_or(self.next, |due| due.min(self.next));
+        if self.under_way.is_some() {
+            self.heard = [self.heard, due].into_iter().flatten().min();
+        }
         self.parked = self.parked.saturating_add_signed(isize::try_from(parked).unwrap_or(0));
     }
 
     /// A commit failed in a way that may have left rows of its own in the outbox.
     pub(super) fn look_for_left(&mut self, now: Time) {
-        self.left = Some(Left { before: Time(i64::MAX as u64), after: outbox::Cursor::start() });
-        self.next = now;
+        // Not in the middle of a look that doesn't ask for it.
+        self.is_left_wanted = true;
+        self.heard(Some(now), 0);
     }
 
     pub(super) fn next_moment(&self) -> Option<Time> {
@@ -198,10 +215,13 @@ async fn look(reader: Reader, left: Option<Left>, now: Time) -> Result<Found, St
     let time = |micros: i64| Time(u64::try_from(micros).unwrap_or(0));
     let mut next = None;
     let mut parked_count = 0;
-    if let Some(row) = reader.query_opt(timers::next(), &[]).await? {
+    // What is due now is in hand, and moves or goes when it's handled.
+    let (statement, params) = timers::next(now);
+    if let Some(row) = reader.query_opt(statement, &params).await? {
         next = row.int_opt(0)?.map(time);
     }
-    if let Some(row) = reader.query_opt(parked::next(), &[]).await? {
+    let (statement, params) = parked::next(now);
+    if let Some(row) = reader.query_opt(statement, &params).await? {
         let first = row.int_opt(0)?.map(time);
         next = match (next, first) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -209,7 +229,5 @@ async fn look(reader: Reader, left: Option<Left>, now: Time) -> Result<Found, St
         };
         parked_count = usize::try_from(row.int(1)?).unwrap_or(0);
     }
-    // What is due now is in hand, and moves or goes when it's handled.
-    let next = next.filter(|next| *next > now);
     Ok(Found { left: rows, timers, parked, left_next, next, parked_count })
 }

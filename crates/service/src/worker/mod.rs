@@ -8,6 +8,7 @@
 mod lane;
 mod look;
 mod order;
+mod recent;
 mod relay;
 mod settle;
 mod wait;
@@ -25,12 +26,16 @@ use tokio::sync::watch;
 use self::lane::{Ended, Lane};
 use self::look::Look;
 use self::order::{Admitted, Order};
+use self::recent::Recent;
 use self::relay::Relay;
 use crate::batch::{Batch, Context, Fate, Item, PARKED_MAX, Work};
 use crate::store::{Store, StoreError};
 
 /// How many deliveries are fetched ahead for each lane, in batches: the next one waits while one is under way.
 const AHEAD: usize = 2;
+
+/// The same while most come several times: a commit is worth its price only with enough that is news.
+const AHEAD_OF_REPEATS: usize = 8;
 
 /// The wait before an unwilling bus or store is asked again.
 const AGAIN: headwater_event::Backoff =
@@ -108,6 +113,10 @@ pub(crate) struct Worker {
     places: Vec<Place>,
     hasher: RandomState,
     order: Order,
+    recent: Recent,
+    /// Deliveries of one fetch that were handled before.
+    known: Vec<(Tag, Settlement)>,
+    ahead: usize,
     relay: Relay,
     look: Look,
     running: FuturesUnordered<Later<'static, (usize, Option<Ended>)>>,
@@ -158,6 +167,9 @@ impl Worker {
             member,
             hasher: RandomState::new(),
             order: Order::default(),
+            recent: Recent::new(),
+            known: Vec::new(),
+            ahead: AHEAD,
             relay: Relay::default(),
             running: FuturesUnordered::new(),
             in_hand: HashSet::new(),
@@ -211,6 +223,9 @@ impl Worker {
         let overdue = self.order.overdue(now);
         overdue.into_iter().for_each(|item| self.line_up(item));
         self.relay.begin(&*self.bus, now);
+        if !self.look.is_under_way() {
+            self.relay.forget_deleted();
+        }
         self.look.begin(now, self.relay.has_room());
         for at in 0..self.places.len() {
             self.fill(at, now);
@@ -227,7 +242,8 @@ impl Worker {
         if !is_ready || !(has_items || tidy) {
             return;
         }
-        let len = if has_items { place.pending.len().min(place.batch_max) } else { 0 };
+        let len = if has_items { batch_len(place) } else { 0 };
+        self.ahead = if len > place.batch_max { AHEAD_OF_REPEATS } else { AHEAD };
         let batch = Batch {
             items: place.pending.drain(..len).collect(),
             relayed: self.relay.take_sent(),
@@ -256,7 +272,7 @@ impl Worker {
         }
         let options = &self.context.service.options;
         let pending: usize = self.places.iter().map(|place| place.pending.len()).sum();
-        (options.batch_max.max(1) * AHEAD * self.places.len()).saturating_sub(pending)
+        (options.batch_max.max(1) * self.ahead * self.places.len()).saturating_sub(pending)
     }
 
     /// Takes what the bus gave; `false` when it gives nothing any more.
@@ -270,6 +286,8 @@ impl Worker {
                     self.shared.good();
                 }
                 deliveries.into_iter().for_each(|delivery| self.admit(delivery));
+                let known = std::mem::take(&mut self.known);
+                self.settle(known);
                 true
             }
             Err(BusError::Closed) => {
@@ -293,6 +311,11 @@ impl Worker {
     /// Lines a delivery up, unless an earlier one of its key has to be tried again first.
     fn admit(&mut self, delivery: Delivery) {
         let tag = delivery.tag();
+        // What stopped a key is looked at in its turn.
+        if self.order.is_empty() && self.recent.contains(&delivery.recorded.event.id) {
+            self.known.push((tag, Settlement::Done));
+            return;
+        }
         self.in_hand.insert(tag);
         let key = self.key_of(&delivery.recorded.event);
         let held_max = self.context.service.options.in_flight_max / 2;
@@ -370,6 +393,28 @@ impl Worker {
         // What is due and could not be done now waits for something else than the time.
         places.chain(others.into_iter().flatten()).filter(|moment| *moment > now).min()
     }
+}
+
+/// How many of those that wait go into the next batch: so many different events as share a commit, and what repeats them.
+fn batch_len(place: &Place) -> usize {
+    let max = place.batch_max;
+    if place.pending.len() <= max {
+        return place.pending.len();
+    }
+    let mut ids = HashSet::with_capacity(max);
+    let mut others = 0;
+    for (at, item) in place.pending.iter().enumerate() {
+        match &item.work {
+            Work::Delivery(delivery) => {
+                ids.insert(&delivery.recorded.event.id);
+            }
+            Work::Parked(_) | Work::Timer(_) => others += 1,
+        }
+        if ids.len() + others > max || at == max * AHEAD_OF_REPEATS {
+            return at;
+        }
+    }
+    place.pending.len()
 }
 
 /// Waits for the word to stop, or for the one who could give it to be gone.

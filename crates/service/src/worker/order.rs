@@ -90,6 +90,10 @@ impl Order {
         self.stopped.values().map(|stopped| stopped.until).min()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.stopped.is_empty()
+    }
+
     pub(super) fn is_stopped(&self, key: &str) -> bool {
         self.stopped.contains_key(key)
     }

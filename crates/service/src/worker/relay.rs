@@ -32,6 +32,8 @@ pub(super) struct Relay {
     sent: Vec<RowId>,
     /// All rows that this worker knows.
     known: HashSet<RowId>,
+    /// Those of them that are deleted, and that a look which began before may still have seen.
+    deleted: Vec<RowId>,
     failures: u32,
     not_before: Option<Time>,
 }
@@ -123,10 +125,15 @@ impl Relay {
     /// The commit that deletes them went well, or it didn't.
     pub(super) fn deleted(&mut self, rows: Vec<RowId>, is_good: bool) {
         match is_good {
-            true => rows.iter().for_each(|row| {
-                self.known.remove(row);
-            }),
+            true => self.deleted.extend(rows),
             false => self.sent.extend(rows),
+        }
+    }
+
+    /// No look is under way: whatever begins now sees no deleted row any more.
+    pub(super) fn forget_deleted(&mut self) {
+        for row in self.deleted.drain(..) {
+            self.known.remove(&row);
         }
     }
 }

@@ -81,6 +81,9 @@ impl Worker {
                 }
                 Fate::Retry(why) => Settlement::Retry { after: None, why },
             };
+            if let (Settlement::Done, Work::Delivery(delivery)) = (&settlement, &item.work) {
+                self.recent.insert(&delivery.recorded.event.id);
+            }
             match (&settlement, item.key) {
                 (Settlement::Retry { .. }, Some(key)) => stopped.push((key, tag, Vec::new())),
                 (Settlement::Done | Settlement::Dead { .. }, Some(key)) if self.order.is_stopped(&key) => {
