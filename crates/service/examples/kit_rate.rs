@@ -190,7 +190,9 @@ impl Bus for InMemory {
 
     fn append(&self, batch: Vec<Publication>) -> Later<'static, Result<Receipts, BusError>> {
         self.0.appended.fetch_add(batch.len(), Ordering::Relaxed);
-        Box::pin(async move { Ok(Receipts { epoch: 1, first: 1, len: batch.len(), duplicates: Vec::new() }) })
+        Box::pin(async move {
+            Ok(Receipts { epoch: 1, first: 1, len: batch.len(), duplicates: Vec::new(), strays: Vec::new() })
+        })
     }
 
     fn last_number(&self, _: ProducerId) -> Later<'_, Result<u64, BusError>> {

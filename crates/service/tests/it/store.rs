@@ -13,6 +13,7 @@ on_both_stores! {
     a_migration_that_fails_leaves_nothing
     a_store_of_a_later_version_is_refused
     a_statement_that_is_wrong_is_found_at_the_start
+    old_ids_are_forgotten_in_small_steps_and_young_ones_are_kept
 }
 
 async fn every_statement_is_prepared_on_both_engines(house: House) {
@@ -105,4 +106,27 @@ async fn a_statement_that_is_wrong_is_found_at_the_start(house: House) {
     static ALL: &[&Statement] = &[&WRONG];
     let said = house.try_start(books().on("add", book).statements(ALL)).await.err().unwrap().to_string();
     assert!(said.contains("nonsense"), "{said}");
+}
+
+async fn old_ids_are_forgotten_in_small_steps_and_young_ones_are_kept(house: House) {
+    use std::time::Duration;
+    let options = headwater_service::ServiceOptions { inbox_keep: Duration::from_secs(3_600), ..Default::default() };
+    let running = house.start(books().on("add", book).options(options)).await;
+    let events: Vec<_> = (0..1_500).map(|n| house.event("add", &add("anna", n))).collect();
+    for part in events.chunks(100) {
+        house.publish_all(part.to_vec()).await;
+    }
+    house.settled("books").await;
+    assert_eq!(house.int("books", "SELECT COUNT(*) FROM kit_inbox").await, 1_500);
+    house.pass(Duration::from_secs(7_200));
+    let young = house.event("add", &add("anna", 1));
+    // A commit forgets a few hundred.
+    for _ in 0..20 {
+        house.publish_all(vec![young.clone()]).await;
+        house.publish("add", &add("berta", 1)).await;
+        house.settled("books").await;
+    }
+    assert_eq!(house.int("books", "SELECT COUNT(*) FROM kit_inbox").await, 21);
+    running.stop().await;
+    assert_eq!(house.int("books", "SELECT changes FROM account WHERE name = 'anna'").await, 1_501);
 }
