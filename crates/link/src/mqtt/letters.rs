@@ -4,7 +4,7 @@
 //! What the event was stands in user properties before its own. A letter that is to be tried again is published to its
 //! group's own topic, which every session of the group is subscribed to, and then cleared.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 use headwater_event::{DeadLetter, Event, EventId, GroupName, Position, Recorded, Seq, Text, Time, Topic};
@@ -126,6 +126,8 @@ pub(super) struct Letters {
     forgotten: HashMap<GroupName, u64>,
     /// While the broker tells all of them: they come in any order, and are numbered when all are there.
     told: Option<Vec<(Text, Written)>>,
+    /// What was known before that: of these, those that aren't told are gone.
+    before: HashSet<Text>,
     pub is_filled: bool,
 }
 
@@ -133,6 +135,7 @@ impl Letters {
     /// The broker is about to tell all.
     pub(super) fn begin(&mut self) {
         self.told = Some(Vec::new());
+        self.before = self.by_topic.keys().cloned().collect();
         self.is_filled = false;
     }
 
@@ -141,9 +144,11 @@ impl Letters {
         self.is_filled = true;
         let mut told = self.told.take().unwrap_or_default();
         told.sort_by_key(|(_, letter)| (letter.event.at, letter.order, letter.at));
-        // What it didn't tell is no longer there.
-        let there: std::collections::HashSet<_> = told.iter().map(|(topic, _)| topic.clone()).collect();
-        let gone: Vec<_> = self.by_topic.keys().filter(|topic| !there.contains(*topic)).cloned().collect();
+        // What it didn't tell is no longer there; what died here meanwhile is.
+        let mut gone = std::mem::take(&mut self.before);
+        told.iter().for_each(|(topic, _)| {
+            gone.remove(topic);
+        });
         gone.iter().for_each(|topic| self.remove(topic));
         told
     }
@@ -280,9 +285,11 @@ mod tests {
             let topic = Text::from(format!("t/{seq}"));
             assert_eq!(letters.came(&topic, &write(&group, &letter(seq, b"x"), topic.clone(), true)), None);
         }
+        letters.put(&group, "died meanwhile".into(), letter(9, b"x"));
         let told: Vec<_> = letters.end().into_iter().map(|(_, written)| written.order).collect();
         assert_eq!(told, [1, 2, 3]);
-        assert_eq!(letters.count(&group), (0, 0), "what was not told is not there");
+        let left: Vec<_> = letters.page(&group, 0, 9).iter().map(|letter| letter.recorded.position.seq).collect();
+        assert_eq!(left, [9], "what was not told is not there");
     }
 
     #[test]

@@ -16,8 +16,9 @@ const RESERVED: &str = "_headwater/reserved/";
 const DEAD: &str = "_headwater/dead/";
 /// Before what a group is to be given once more.
 const AGAIN: &str = "_headwater/again/";
-/// Before what a process says to itself, to know how far it has read.
-const MARK: &str = "_headwater/mark/";
+/// Before what a process says to itself, to know how far it has read: among the letters, as what comes by one subscription
+/// comes in order, and by two it may not. No group's share is called so.
+const MARK: &str = "_headwater/dead/~/";
 
 /// All dead letters.
 pub(super) const ALL_DEAD: &str = "_headwater/dead/#";
@@ -63,9 +64,9 @@ pub(super) fn meaning(name: &Text) -> Meaning {
         None => topic(name.clone()),
         Some(_) => match name.strip_prefix(RESERVED) {
             Some(rest) => topic(rest.into()),
+            None if name.starts_with(MARK) => Meaning::Mark,
             None if name.starts_with(DEAD) => Meaning::Dead,
             None if name.starts_with(AGAIN) => Meaning::Again,
-            None if name.starts_with(MARK) => Meaning::Mark,
             None => Meaning::Nothing,
         },
     }

@@ -16,7 +16,7 @@ use super::packet::{Packet, Publish, meaning};
 use super::shared::{HOLD, Shared, Words, backoff};
 use super::spelling;
 use super::wire::{self, Hello, Lost, Welcome, Wire, sent_away};
-use super::write::{WANT_ALL, WANT_NEW, Want, write_puback, write_publish, write_subscribe};
+use super::write::{WANT_ALL, Want, write_puback, write_publish, write_subscribe};
 use crate::local::book::Ticket;
 
 /// How many publications may be on their way at once, if the broker takes as many: at 1 ms a round trip that is eight
@@ -229,13 +229,9 @@ impl Trunk {
             if !is_wanted || is_known || !self.has_room() {
                 continue;
             }
-            let mark = names::mark(&self.client_id);
             let wants = match part {
                 Part::All => vec![Want { filter: "#".into(), options: WANT_ALL }],
-                Part::Letters => vec![
-                    Want { filter: mark.to_string(), options: WANT_NEW },
-                    Want { filter: names::ALL_DEAD.into(), options: WANT_ALL },
-                ],
+                Part::Letters => vec![Want { filter: names::ALL_DEAD.into(), options: WANT_ALL }],
             };
             let id = self.next_id();
             if part == Part::All {

@@ -38,6 +38,9 @@ const LINGER: Duration = Duration::from_secs(10);
 /// The wait before a consumer is asked again.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
 
+/// How often a confirmation is asked for; each try has the client's own time limit of 5 s.
+const CONFIRM_TRIES: u32 = 5;
+
 /// Where a consumer's filters are written down, a line each: its subjects may say more than they do.
 const FILTERS: &str = "headwater-filters";
 
@@ -352,9 +355,20 @@ impl Seat {
     }
 }
 
-/// Acknowledges, each with the server's confirmation.
+/// Acknowledges, each with the server's confirmation; while the server is away, again and again. What is given up comes
+/// again, and is known.
 async fn confirm(ackers: Vec<Acker>) -> Result<(), String> {
-    let confirmations = ackers.iter().map(Acker::double_ack);
+    let confirm = async |acker: &Acker| {
+        let mut tries = 1;
+        loop {
+            match acker.double_ack().await {
+                Err(_) if tries < CONFIRM_TRIES => tries += 1,
+                result => return result,
+            }
+            sleep(AGAIN_AFTER).await;
+        }
+    };
+    let confirmations = ackers.iter().map(confirm);
     let all = futures_util::future::join_all(confirmations).await;
     all.into_iter().find_map(Result::err).map_or(Ok(()), |error| Err(error.to_string()))
 }

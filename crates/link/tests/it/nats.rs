@@ -1,6 +1,6 @@
 //! NATS JetStream keeps the contract of the bus, and says what its acknowledgements mean.
 //!
-//! `scripts/test-engines` gets a server that is new enough and says where it is.
+//! Debian's server is too old: `scripts/get-nats` gets one that is new enough.
 
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
@@ -45,7 +45,6 @@ const DECLARED: &[&str] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs a nats-server of 2.10.23 or newer: scripts/test-engines"]
 async fn over_nats_the_contract_of_the_bus_is_kept() {
     let make = || -> Later<'static, _> { Box::pin(async { Box::new(Linked::new().await) as Box<dyn Harness> }) };
     let declared = contract::run_all(&make).await;
@@ -54,7 +53,6 @@ async fn over_nats_the_contract_of_the_bus_is_kept() {
 }
 
 #[tokio::test]
-#[ignore = "needs a nats-server of 2.10.23 or newer: scripts/test-engines"]
 async fn nats_is_asked_what_its_acknowledgements_mean() {
     let server = Nats::start("always");
     let engine = open(&server.url(), Options::new("test")).await.expect("it syncs always, and says so");
@@ -82,7 +80,6 @@ async fn an_old_nats_is_refused_and_one_that_is_not_there_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs a nats-server of 2.10.23 or newer: scripts/test-engines"]
 async fn a_killed_nats_loses_nothing_that_it_acknowledged() {
     let mut server = Nats::start("always");
     let engine = open(&server.url(), Options::new("test")).await.unwrap();
@@ -120,9 +117,11 @@ struct Nats {
 
 impl Nats {
     fn start(sync: &str) -> Self {
-        let program =
-            std::env::var_os("HEADWATER_NATS_SERVER").expect("HEADWATER_NATS_SERVER: see scripts/test-engines");
-        Self::of(Path::new(&program), sync)
+        let given = std::env::var_os("HEADWATER_NATS_SERVER").map(std::path::PathBuf::from);
+        let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/engines/bin/nats-server");
+        let program = given.unwrap_or_else(usual);
+        assert!(program.exists(), "{} is not there: scripts/get-nats gets it", program.display());
+        Self::of(&program, sync)
     }
 
     fn of(program: &Path, sync: &str) -> Self {
