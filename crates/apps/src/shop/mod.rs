@@ -26,12 +26,15 @@ pub struct ShopSettings {
     pub release_after: Duration,
     /// How long a decided order's status stays the latest state of its topic, for those who begin to watch late.
     pub notice_for: Duration,
+    /// How many statuses may be latest states, whatever their age: after so many more orders those beyond it end, the oldest
+    /// first.
+    pub notices_max: u32,
 }
 
 impl Default for ShopSettings {
     fn default() -> Self {
         // An hour: longer than a service is down in any ordinary mishap, so that no order that will still come loses its
-        // stock; and a state of 200 bytes for each order of the last minute is 60 MB at 5,000 orders a second.
-        Self { release_after: Duration::from_secs(3_600), notice_for: Duration::from_secs(60) }
+        // stock. A minute is long enough for a page to begin to watch, and 50,000 states are 10 MB of the log's index.
+        Self { release_after: Duration::from_secs(3_600), notice_for: Duration::from_secs(60), notices_max: 50_000 }
     }
 }

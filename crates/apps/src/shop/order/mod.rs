@@ -10,6 +10,7 @@ mod place;
 pub(crate) mod tables;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use headwater_event::Event;
 use headwater_service::{Migration, Service, Timer, Tx};
@@ -75,11 +76,13 @@ impl Status {
 struct Orders {
     settings: ShopSettings,
     clear: Alarm,
+    /// How many statuses this process has told.
+    told: AtomicU64,
 }
 
 /// The service.
 pub fn service(settings: ShopSettings) -> Service {
-    let orders = Arc::new(Orders { settings, clear: Alarm::new(CLEAR) });
+    let orders = Arc::new(Orders { settings, clear: Alarm::new(CLEAR), told: AtomicU64::new(0) });
     let (placing, canceling, hearing_yes, hearing_no, releasing) =
         (orders.clone(), orders.clone(), orders.clone(), orders.clone(), orders.clone());
     Service::new(NAME)

@@ -49,12 +49,13 @@ pub static GIVE_UP: Statement =
 pub static REMEMBER: Statement = Statement::new(
     "INSERT INTO notices (clear_at, order_id) VALUES ($1, $2) ON CONFLICT (clear_at, order_id) DO NOTHING",
 );
-/// Those whose time has come.
-pub static DUE: Statement =
-    Statement::new("SELECT clear_at, order_id FROM notices WHERE clear_at <= $1 ORDER BY clear_at, order_id LIMIT 500");
-/// They have ended.
-pub static FORGET: Statement =
-    Statement::new("DELETE FROM notices WHERE clear_at < $1 OR (clear_at = $2 AND order_id <= $3)");
+/// Takes those out whose time comes first, and gives them: what another transaction adds meanwhile isn't among them and stays.
+pub static FORGET: Statement = Statement::new(
+    "DELETE FROM notices WHERE (clear_at, order_id) IN \
+     (SELECT clear_at, order_id FROM notices WHERE clear_at <= $1 ORDER BY clear_at, order_id LIMIT $2) RETURNING order_id",
+);
+/// How many there are.
+pub static COUNT: Statement = Statement::new("SELECT COUNT(*) FROM notices");
 /// When the next one ends.
 pub static NEXT_DUE: Statement = Statement::new("SELECT clear_at FROM notices ORDER BY clear_at LIMIT 1");
 
@@ -90,7 +91,7 @@ pub static ALL: &[&Statement] = &[
     &CANCEL,
     &GIVE_UP,
     &REMEMBER,
-    &DUE,
+    &COUNT,
     &FORGET,
     &NEXT_DUE,
     &ORDER,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use headwater_apps::shop::ShopSettings;
 use headwater_event::{Clock, EventId, Time};
+use headwater_service::Statement;
 use serde_json::json;
 
 use super::{Choice, Place, Shop, order_send};
@@ -233,6 +234,31 @@ async fn the_latest_state_of_a_decided_order_ends_after_a_while(place: Place) {
     assert_eq!(shop.get("/shop/order/a").await.json()["order_status"], "successful");
 }
 
+async fn of_many_latest_states_the_oldest_end(place: Place) {
+    let settings = ShopSettings { notices_max: 10, ..ShopSettings::default() };
+    let shop = place.shop_with(Choice { settings, ..Choice::default() }).await;
+    for order in 10..45 {
+        shop.send(&json!(format!("o{order}")), &[(1, 1)]).await;
+    }
+    assert_eq!(shop.decided("o44").await, "successful");
+    // Looked at after every tenth order: then ten stay, and at most ten come until the next look.
+    let mut left = 35;
+    let waiting = tokio::time::timeout(super::PATIENCE, async {
+        while left > 20 {
+            tokio::time::sleep(Duration::from_millis(5)).await; // sleep: a state that ends has no event of its own to wait for
+            left = shop.sticky("shop/order/#").await.len();
+        }
+    });
+    assert!(waiting.await.is_ok(), "{left} states are left");
+    shop.quiet().await;
+    // Every state that is left will end, too.
+    let known = shop.orders.query(&NOTICES, &[]).await.unwrap()[0].int(0).unwrap();
+    assert_eq!(shop.sticky("shop/order/#").await.len() as i64, known);
+    assert!(known >= 10, "{known}");
+}
+
+static NOTICES: Statement = Statement::new("SELECT COUNT(*) FROM notices");
+
 impl Shop {
     pub async fn sticky(&self, filter: &str) -> Vec<String> {
         let filter = headwater_event::Filter::new(filter).unwrap();
@@ -270,4 +296,5 @@ super::on_each_store! {
     stock_of_an_order_that_never_comes_returns_after_the_deadline,
     a_malformed_message_becomes_a_dead_letter_and_the_shop_lives,
     the_latest_state_of_a_decided_order_ends_after_a_while,
+    of_many_latest_states_the_oldest_end,
 }
