@@ -5,8 +5,8 @@ const { io } = require('socket.io-client');
 const http = require('node:http');
 
 const [, , postUrl, socketUrl, clients, posts] = process.argv;
-const SOURCES = Number(process.env.SOURCES ?? 256), SECONDS = 10;
-const agent = new http.Agent({ keepAlive: true, maxSockets: SOURCES });
+const SOURCES = Number(process.env.SOURCES ?? 256), SECONDS = Number(process.env.SECONDS ?? 10);
+const agent = new http.Agent({ keepAlive: true, maxSockets: Math.max(1, SOURCES) });
 
 function post(location) {
   const body = JSON.stringify({ location, type: 'Flood', timestamp: new Date().toISOString(), duration: 5 });
