@@ -9,5 +9,6 @@ mod memory;
 mod mqtt;
 mod presence;
 mod socketio;
+mod socketio_suites;
 mod tls;
 mod ws;
