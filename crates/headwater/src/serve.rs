@@ -70,7 +70,8 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
     let frames = listening.all().iter().find(|(protocol, _)| protocol.starts_with("frames"));
     let frames = frames.map(|(_, addr)| addr.to_string());
     let apps = Apps::start(&Ground { config, hub: &hub, bus: &engine.bus, frames }).await?;
-    let edges = bound.serve(loaded, &hub, &engine, &apps, &reloading, &listening, &stop).await?;
+    let house = House { loaded, hub: &hub, engine: &engine, apps: &apps, listening: &listening, stop: &stop };
+    let edges = bound.serve(&house, &reloading).await?;
     if let Some((tls, files, read)) = tls {
         tokio::spawn(tls::keep_current(tls, files, read));
     }
@@ -92,6 +93,16 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
     tokio::spawn(signals.insisted());
     stop.request();
     end(edges, apps, &hub, engine).await
+}
+
+/// What the edges are put in front of.
+struct House<'a> {
+    loaded: &'a Loaded,
+    hub: &'a Arc<Hub>,
+    engine: &'a Engine,
+    apps: &'a Apps,
+    listening: &'a Listening,
+    stop: &'a Stop,
 }
 
 /// The listeners, bound and not yet served.
@@ -138,23 +149,15 @@ impl Bound {
     }
 
     /// Starts the edges behind them.
-    async fn serve(
-        self,
-        loaded: &Loaded,
-        hub: &Arc<Hub>,
-        engine: &Engine,
-        apps: &Apps,
-        reloading: &Arc<Reloading>,
-        listening: &Listening,
-        stop: &Stop,
-    ) -> anyhow::Result<JoinSet<usize>> {
+    async fn serve(self, house: &House<'_>, reloading: &Arc<Reloading>) -> anyhow::Result<JoinSet<usize>> {
+        let House { loaded, hub, engine, stop, .. } = *house;
         let config = &loaded.config;
         let mut edges = JoinSet::new();
         let mqtt_front = engine.embedded.is_some().then(|| mqtt::Front::new(hub.clone(), config.mqtt_edge));
         if let Some(front) = &mqtt_front {
             mqtt::start(front, &stop.listen()).await.context("can't take up the MQTT sessions")?;
         }
-        let mut settings = http_settings(loaded, hub, engine, apps, mqtt_front.as_ref(), listening, self.counts, stop);
+        let mut settings = house.http_settings(mqtt_front.as_ref(), self.counts);
         settings.extra_routes = settings.extra_routes.merge(access::routes(reloading.clone()));
         settings.hosts.is_checked = reloading.is_open_here() || !config.hosts.is_empty();
         if let Some(listener) = self.http {
@@ -170,48 +173,46 @@ impl Bound {
     }
 }
 
-/// What the HTTP edge is told: limits, the console, and the applications' routes.
-fn http_settings(
-    loaded: &Loaded,
-    hub: &Arc<Hub>,
-    engine: &Engine,
-    apps: &Apps,
-    mqtt: Option<&mqtt::Front>,
-    listening: &Listening,
-    listeners: Vec<(&'static str, Arc<AcceptCounts>)>,
-    stop: &Stop,
-) -> http::ServeSettings {
-    let config = &loaded.config;
-    let logins = http::Logins::new(config.hub.clock.clone());
-    let cookies: http::Cookies = {
-        let logins = logins.clone();
-        Arc::new(move |headers| logins.find(headers))
-    };
-    let facts = Facts {
-        listening: listening.all().to_vec(),
-        counts: listeners.clone(),
-        apps: config.apps.clone(),
-        open: loaded.open(),
-        embedded: engine.embedded.clone(),
-        logins,
-        mqtt: mqtt.cloned(),
-        stopping: stop.listen(),
-    };
-    let mut routes = apps.routes.clone();
-    if config.roles.contains(&Role::Console) {
-        routes = routes.merge(console::routes(hub.clone(), engine.bus.clone(), facts));
-    }
-    http::ServeSettings {
-        extra_routes: routes,
-        limits: config.http_edge,
-        origins: config.ws.origins.clone(),
-        ws: config.ws.clone(),
-        mqtt: mqtt.cloned(),
-        hosts: http::Hosts { is_checked: false, allowed: config.hosts.clone() },
-        cookies: Some(cookies),
-        listeners,
-        parts: apps.parts(),
-        socketio: socketio::front(config, hub),
+impl House<'_> {
+    /// What the HTTP edge is told: limits, the console, and the applications' routes.
+    fn http_settings(
+        &self,
+        mqtt: Option<&mqtt::Front>,
+        listeners: Vec<(&'static str, Arc<AcceptCounts>)>,
+    ) -> http::ServeSettings {
+        let Self { loaded, hub, engine, apps, listening, stop } = *self;
+        let config = &loaded.config;
+        let logins = http::Logins::new(config.hub.clock.clone());
+        let cookies: http::Cookies = {
+            let logins = logins.clone();
+            Arc::new(move |headers| logins.find(headers))
+        };
+        let facts = Facts {
+            listening: listening.all().to_vec(),
+            counts: listeners.clone(),
+            apps: config.apps.clone(),
+            open: loaded.open(),
+            embedded: engine.embedded.clone(),
+            logins,
+            mqtt: mqtt.cloned(),
+            stopping: stop.listen(),
+        };
+        let mut routes = apps.routes.clone();
+        if config.roles.contains(&Role::Console) {
+            routes = routes.merge(console::routes(hub.clone(), engine.bus.clone(), facts));
+        }
+        http::ServeSettings {
+            extra_routes: routes,
+            limits: config.http_edge,
+            origins: config.ws.origins.clone(),
+            ws: config.ws.clone(),
+            mqtt: mqtt.cloned(),
+            hosts: http::Hosts { is_checked: false, allowed: config.hosts.clone() },
+            cookies: Some(cookies),
+            listeners,
+            parts: apps.parts(),
+            socketio: socketio::front(config, hub),
+        }
     }
 }
 
