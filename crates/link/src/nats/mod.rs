@@ -356,7 +356,13 @@ impl Bus for Nats {
         limit: usize,
     ) -> Later<'_, Result<Vec<DeadLetter>, BusError>> {
         let group = group.clone();
-        Box::pin(async move { letters::page(&self.shared, &group, after, limit).await })
+        Box::pin(async move {
+            let page = async {
+                self.shared.all_buried().await;
+                letters::page(&self.shared, &group, after, limit).await
+            };
+            tokio::time::timeout(ANSWER_TIME_MAX, page).await.unwrap_or_else(|_| Err(self.shared.late()))
+        })
     }
 
     fn revive(&self, group: &GroupName, letters: Vec<Seq>, again: bool) -> Later<'_, Result<usize, BusError>> {

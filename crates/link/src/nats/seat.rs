@@ -262,9 +262,13 @@ impl Seat {
                 }
                 Effect::Bury(burial) => {
                     self.dead.fetch_add(1, Ordering::AcqRel);
-                    let seat = Arc::clone(self);
+                    self.shared.burying.fetch_add(1, Ordering::AcqRel);
+                    let (seat, shared) = (Arc::clone(self), Arc::clone(&self.shared));
                     tokio::spawn(async move {
-                        let _ = tell.send(seat.bury(*burial).await);
+                        let kept = seat.bury(*burial).await;
+                        shared.burying.fetch_sub(1, Ordering::AcqRel);
+                        shared.bell.ring();
+                        let _ = tell.send(kept);
                     });
                 }
             }

@@ -42,6 +42,8 @@ pub(super) struct Shared {
     /// How many appends were called and how many are through.
     pub called: AtomicU64,
     pub through: AtomicU64,
+    /// How many dead letters are on their way.
+    pub burying: AtomicU64,
     pub bell: Bell,
 }
 
@@ -98,6 +100,7 @@ impl Shared {
             fault: Mutex::default(),
             called: AtomicU64::new(0),
             through: AtomicU64::new(0),
+            burying: AtomicU64::new(0),
             bell: Bell::new(),
             stream,
         }
@@ -186,6 +189,14 @@ impl Shared {
                 }
                 Err(error) => self.set_fault(Some(&format!("fails: {error}"))),
             }
+        }
+    }
+
+    /// Resolves when no dead letter of this process is on its way.
+    pub(super) async fn all_buried(&self) {
+        let mut ear = self.bell.listen();
+        while self.burying.load(Ordering::Acquire) > 0 && !self.is_closed() {
+            ear.rung().await;
         }
     }
 
