@@ -152,6 +152,7 @@ fn poll_payload(session: &Session, gone: &impl Gone, cx: &mut Context<'_>) -> Po
         return Poll::Ready(None);
     }
     session.wait_with_poll(cx);
+    session.way.wait_with_poll(cx);
     let _ = session.poll_drive(cx);
     let mut body = session.way.take_payload();
     session.say_held();

@@ -32,6 +32,8 @@ struct State {
     whole: usize,
     /// Who drives this client's outlet, and waits.
     driver: Option<Waker>,
+    /// A poll that waits for a whole frame.
+    poller: Option<Waker>,
     is_closed: bool,
 }
 
@@ -104,6 +106,15 @@ impl Way {
                 state.driver = Some(cx.waker().clone());
                 Poll::Pending
             }
+        }
+    }
+
+    /// Leaves the waker of a poll. A shard of the hub writes without anybody's help, and then nobody else would wake it.
+    pub(super) fn wait_with_poll(&self, cx: &Context<'_>) {
+        let mut state = self.lock();
+        match &mut state.poller {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
         }
     }
 
@@ -196,6 +207,11 @@ impl Sink for WaySink {
             }
         }
         state.count_on();
+        if state.whole > 0
+            && let Some(waker) = state.poller.take()
+        {
+            waker.wake();
+        }
         Ok(taken)
     }
 }
