@@ -8,22 +8,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_event::{Later, Principal};
+use headwater_event::Later;
 use headwater_hub::Sink as _;
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use super::engine::{self, Fault, Packet};
-use super::front::Front;
 use super::hearing::Heard;
-use super::polling::open_frame;
-use super::request::{Asked, Wrong};
 use super::session::{End, Session};
-use super::way::Way;
-use crate::accept;
 use crate::ws::connection::SCRATCH;
 use crate::ws::socket::Socket;
-use crate::ws::{Decoder, Opcode, Origins, Said, close, handshake, write_frame};
+use crate::ws::{Decoder, Opcode, Said, write_frame};
 
 /// How many turns one poll takes before it lets other connections have the thread.
 const TURNS_MAX: u32 = 16;
@@ -32,7 +26,7 @@ const TURNS_MAX: u32 = 16;
 const IN_FLIGHT_MAX: usize = 1_000;
 
 /// How long the last frame may take to be written, and the client to end the connection after it.
-const FAREWELL: Duration = Duration::from_secs(2);
+pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 
 /// How long a message may take from its first byte to its last.
 const MESSAGE_TIME_MAX: Duration = Duration::from_secs(30);
@@ -40,18 +34,18 @@ const MESSAGE_TIME_MAX: Duration = Duration::from_secs(30);
 /// A client's WebSocket; as a future it ends with the connection.
 #[must_use = "a connection lives while its future is polled"]
 pub struct Connection {
-    socket: Socket,
-    session: Arc<Session>,
+    pub(super) socket: Socket,
+    pub(super) session: Arc<Session>,
     decoder: Decoder,
-    phase: Phase,
+    pub(super) phase: Phase,
     /// Whether the session's way is this one, so that it ends with it.
-    is_its_way: bool,
+    pub(super) is_its_way: bool,
     /// What a connection needs only while something is unfinished.
-    open: Option<Box<Unfinished>>,
+    pub(super) open: Option<Box<Unfinished>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// The session's way is still over HTTP.
     Probing,
     Open,
@@ -62,7 +56,7 @@ enum Phase {
 }
 
 #[derive(Default)]
-struct Unfinished {
+pub(super) struct Unfinished {
     answers: VecDeque<Later<'static, ()>>,
     /// Until this is over, nothing more is heard.
     wait: Option<Later<'static, ()>>,
@@ -70,7 +64,7 @@ struct Unfinished {
     unread: Vec<u8>,
     heard_to: usize,
     /// When the message that has begun must be whole, or the probe or the farewell be over.
-    deadline: Option<Pin<Box<Sleep>>>,
+    pub(super) deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl Unfinished {
@@ -78,7 +72,7 @@ impl Unfinished {
         self.answers.is_empty() && self.wait.is_none() && self.unread.is_empty() && self.deadline.is_none()
     }
 
-    fn until(after: Duration) -> Option<Box<Self>> {
+    pub(super) fn until(after: Duration) -> Option<Box<Self>> {
         Some(Box::new(Self { deadline: Some(Box::pin(sleep(after))), ..Self::default() }))
     }
 }
@@ -90,80 +84,8 @@ enum Turn {
     Over,
 }
 
-/// A request that is not granted, its socket, and the whole answer.
-pub(crate) struct Refused {
-    pub(crate) stream: TcpStream,
-    pub(crate) answer: Vec<u8>,
-}
-
-/// Makes a connection whose request is this a session's WebSocket: a new session's, or one that has begun with polls.
-pub(crate) fn upgrade(
-    front: &Front,
-    accepted: accept::Connection,
-    request: &httparse::Request<'_, '_>,
-    leftover: &[u8],
-    who: Principal,
-    origins: &Origins,
-) -> Result<Connection, Box<Refused>> {
-    let accept::Connection { stream, peer, stopping, .. } = accepted;
-    let refuse = |stream, answer| Err(Box::new(Refused { stream, answer }));
-    let asked = Asked::read(request.path.unwrap_or_default());
-    let fit = match judge(&asked, request, origins) {
-        Ok(fit) => fit,
-        Err(wrong) => return refuse(stream, wrong.last_words()),
-    };
-    let mut first = fit.answer(None);
-    let Some(sid) = asked.sid else {
-        if let Err(too_many) = front.0.admit() {
-            return refuse(stream, too_many.last_words());
-        }
-        let socket = Socket(Arc::new(stream));
-        let session = front.0.open(
-            |sid| {
-                first.extend_from_slice(&open_frame(front, sid));
-                let way = Way::over(socket.clone());
-                // It is far below what fits.
-                let _ = way.say(&first);
-                way
-            },
-            who,
-            peer,
-            &stopping,
-        );
-        return Ok(Connection::new(socket, session, Phase::Open, leftover));
-    };
-    let Some(session) = front.0.find(sid) else { return refuse(stream, Wrong::Sid.last_words()) };
-    let may_probe = {
-        let mut state = session.lock();
-        let may_probe = !state.is_probing && session.way.is_polled();
-        state.is_probing |= may_probe;
-        may_probe
-    };
-    if !may_probe {
-        // As the reference server does it: the handshake is answered, and closed.
-        write_frame(Opcode::Close, &close::close_payload(close::POLICY, "this session has its way"), &mut first);
-        return refuse(stream, first);
-    }
-    let connection = Connection::new(Socket(Arc::new(stream)), session, Phase::Probing, leftover);
-    connection.write(&first);
-    Ok(connection)
-}
-
-fn judge(asked: &Asked<'_>, request: &httparse::Request<'_, '_>, origins: &Origins) -> Result<handshake::Fit, Wrong> {
-    let fit = handshake::check(request).map_err(|_| Wrong::Request)?;
-    let host = handshake::header(request, "host").ok().flatten().unwrap_or_default();
-    let origin = handshake::header(request, "origin").map_err(|_| Wrong::Forbidden)?;
-    if !origins.may_connect(origin, host) {
-        return Err(Wrong::Forbidden);
-    }
-    if asked.sid.is_none() {
-        asked.may_begin()?;
-    }
-    Ok(fit)
-}
-
 impl Connection {
-    fn new(socket: Socket, session: Arc<Session>, phase: Phase, leftover: &[u8]) -> Self {
+    pub(super) fn new(socket: Socket, session: Arc<Session>, phase: Phase, leftover: &[u8]) -> Self {
         let decoder = Decoder::new(session.shared.settings.payload_max);
         let mut open = None;
         if phase == Phase::Probing {
@@ -176,7 +98,7 @@ impl Connection {
     }
 
     /// A few bytes, straight to the socket of a probe, whose buffer is empty; should it take none, the probe fails.
-    fn write(&self, bytes: &[u8]) {
+    pub(super) fn write(&self, bytes: &[u8]) {
         let _ = self.socket.try_write(&[IoSlice::new(bytes)]);
     }
 
@@ -369,42 +291,6 @@ impl Connection {
             Heard::Answer(answer) => self.unfinished().answers.push_back(answer),
         }
         Ok(())
-    }
-
-    fn take_probe(&mut self, packet: &Packet<'_>) -> Result<(), Fault> {
-        match packet {
-            Packet::Ping("probe") => {
-                let mut out = Vec::new();
-                write_frame(Opcode::Text, b"3probe", &mut out);
-                self.write(&out);
-                // A poll that waits is let go.
-                self.session.lock().wake();
-            }
-            Packet::Upgrade => {
-                self.session.way.upgrade(self.socket.clone());
-                self.phase = Phase::Open;
-                self.is_its_way = true;
-                if let Some(open) = &mut self.open {
-                    open.deadline = None;
-                }
-                self.session.shared.upgraded();
-                let mut state = self.session.lock();
-                state.is_probing = false;
-                state.wake();
-            }
-            _ => return Err(Fault("no probe")),
-        }
-        Ok(())
-    }
-
-    fn end_probe(&mut self) {
-        self.session.lock().is_probing = false;
-        let mut out = Vec::new();
-        write_frame(Opcode::Close, &close::close_payload(close::NORMAL, ""), &mut out);
-        self.write(&out);
-        self.socket.end_writing();
-        self.phase = Phase::Lingering;
-        self.open = Unfinished::until(FAREWELL);
     }
 
     /// Reads and passes over what still comes, until the client ends the connection.

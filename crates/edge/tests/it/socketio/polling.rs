@@ -49,6 +49,25 @@ async fn who_does_not_poll_for_a_while_misses_nothing_and_can_leave_for_a_websoc
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poll_that_waits_is_answered_when_something_happens() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::at(folder.path(), Settings::default());
+    let sid = place.polled().await;
+    assert_eq!(place.post(&sid, "40").await, 200);
+    assert!(place.poll(&sid).await.1.starts_with("40{"));
+    let begun = std::time::Instant::now();
+    for number in 0..20 {
+        // The poll is there first, and only what happens can end it: a ping would come after 25 s.
+        let (polled, ()) = tokio::join!(place.poll(&sid), async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            place.publish("alerts/a/alert", format!("{{\"n\":{number}}}"), false).await;
+        });
+        assert_eq!(told(&polled.1), [number]);
+    }
+    assert!(begun.elapsed() < Settings::PING_EVERY, "a ping was waited for: {:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_does_not_read_holds_up_nobody_and_misses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let place = Place::at(folder.path(), Settings::default());
