@@ -57,8 +57,8 @@ class HeadwaterShopOnPostgres(HeadwaterShop):
         for role in ("inventory", "order", "front"):
             flags = ["--apps", "shop", "--roles", role + (",edge" if role == "front" else ""), "--mqtt", "off",
                      "--engine", f"mqtt://{found['mqtt']}?id={role}", "--store", f"postgres://postgres@{self.server.addr}/postgres",
-                     "--http", "127.0.0.1:0" if role == "front" else "off"]
-            child, said = serve(role, flags, ["http"] if role == "front" else [])
+                     "--http", "127.0.0.1:0"]
+            child, said = serve(role, flags, ["http"])
         self.child, self.pid, self.addr = child, child.pid, said["http"]
         children.wait_until(lambda: ready(self.addr), "/readyz", child, step=0.01)
 
