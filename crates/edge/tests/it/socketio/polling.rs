@@ -59,7 +59,7 @@ async fn a_poll_that_waits_is_answered_when_something_happens() {
     for number in 0..20 {
         // The poll is there first, and only what happens can end it: a ping would come after 25 s.
         let (polled, ()) = tokio::join!(place.poll(&sid), async {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await; // sleep: nobody can see from outside that a poll waits
             place.publish("alerts/a/alert", format!("{{\"n\":{number}}}"), false).await;
         });
         assert_eq!(told(&polled.1), [number]);
