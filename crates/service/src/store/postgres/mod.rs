@@ -17,6 +17,13 @@ use super::{Pulse, StoreError};
 /// How long a server may take to let somebody in.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
 
+/// After how long without a sign of life a connection is taken for lost: a host that vanishes says nothing.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// What a server holds against those who write: how long one waits for a row that others have, and after how long the rows of one
+/// who says nothing in the middle of a transaction (a frozen process) are given to others.
+const WRITER_OPTIONS: &str = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=300s";
+
 /// The schema of one service.
 pub(crate) struct Postgres {
     config: Arc<Config>,
@@ -31,6 +38,7 @@ impl Postgres {
         let mut config: Config =
             config.parse().map_err(|error| StoreError::Url(format!("the store's URL can't be read: {error}")))?;
         config.connect_timeout(CONNECT_WAIT).application_name(format!("headwater {name}"));
+        config.keepalives_idle(SILENCE_MAX / 2).tcp_user_timeout(SILENCE_MAX);
         let client = connect(&config).await?;
         let schema =
             client.query("SELECT 1 FROM pg_namespace WHERE nspname = $1", &[&name]).await.map_err(read_error)?;
@@ -61,7 +69,10 @@ impl Postgres {
 
     /// A connection that writes; made with its first transaction, and anew when it was lost.
     pub(super) fn session(&self) -> Session {
-        Session::new(Arc::clone(&self.config), Arc::clone(&self.name), Arc::clone(&self.pulse))
+        let mut config = Config::clone(&self.config);
+        let options = config.get_options().unwrap_or_default().to_owned();
+        config.options(format!("{options} {WRITER_OPTIONS}"));
+        Session::new(Arc::new(config), Arc::clone(&self.name), Arc::clone(&self.pulse))
     }
 }
 
