@@ -90,7 +90,7 @@ pub struct SettingArgs {
     /// work, log [default: all]
     #[arg(long, value_name = "LIST")]
     pub roles: Option<String>,
-    /// What keeps the events: `embedded`, or mqtt://HOST:PORT, nats://..., amqp://... [default: embedded]
+    /// What keeps the events: `embedded`, or mqtt://HOST:PORT, nats://HOST:PORT [default: embedded]
     #[arg(long, value_name = "URL")]
     pub engine: Option<String>,
     /// What the engine's acknowledgement must mean at the least: auto, written, quorum, synced [default: auto]

@@ -160,7 +160,7 @@ fn names_say_what_a_thing_is() {
 /// A ratchet: no file grows past this without a second look; those that were looked at stand here with their size.
 const LINES_MAX: usize = 500;
 // The table of settings is one table: cut into several it would no longer be read from top to bottom.
-const LOOKED_AT: [(&str, usize); 1] = [("crates/headwater/src/config/table.rs", 560)];
+const LOOKED_AT: [(&str, usize); 1] = [("crates/headwater/src/config/table.rs", 680)];
 
 #[test]
 fn no_file_outgrows_a_reader() {

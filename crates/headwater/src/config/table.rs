@@ -50,7 +50,7 @@ const LONGEST: Duration = Duration::from_secs(86_400);
 const A_CENTURY: Duration = Duration::from_secs(36_500 * 86_400);
 
 /// Engines beside the embedded one.
-const ENGINES: &[&str] = &["mqtt", "mqtts", "nats", "amqp"];
+const ENGINES: &[&str] = &["mqtt", "nats"];
 /// Stores.
 const STORES: &[&str] = &["sqlite", "postgres", "postgresql"];
 
