@@ -59,8 +59,9 @@ class HeadwaterShopOnPostgres(HeadwaterShop):
                      "--engine", f"mqtt://{found['mqtt']}?id={role}", "--store", f"postgres://postgres@{self.server.addr}/postgres",
                      "--http", "127.0.0.1:0"]
             child, said = serve(role, flags, ["http"])
-        self.child, self.pid, self.addr = child, child.pid, said["http"]
-        children.wait_until(lambda: ready(self.addr), "/readyz", child, step=0.01)
+            self.child, self.pid, self.addr = child, child.pid, said["http"]
+            # A service that has never run hears over MQTT only what comes after it joined.
+            children.wait_until(lambda: ready(self.addr), "/readyz", child, step=0.01)
 
     def stop(self):
         for child in reversed(getattr(self, "others", [])):
