@@ -73,6 +73,10 @@ impl Namespace for Feed {
         true
     }
 
+    fn tells_offset_apart(&self) -> bool {
+        true
+    }
+
     fn on(&self, said: &Said<'_>) -> Vec<Deed> {
         let room = said.arguments.first().and_then(|room| serde_json::from_str(room.get()).ok());
         let named = room.and_then(|(Room::Name(name) | Room::Named { location: name })| (self.room)(&name));

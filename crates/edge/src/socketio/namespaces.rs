@@ -29,6 +29,12 @@ pub trait Namespace: Send + Sync + 'static {
         false
     }
 
+    /// Whether an event's offset comes in a packet of its own behind it (`position`), so that clients that were written for
+    /// its arguments alone get these and nothing more.
+    fn tells_offset_apart(&self) -> bool {
+        false
+    }
+
     /// What is done about an event of a client.
     fn on(&self, said: &Said<'_>) -> Vec<Deed>;
 

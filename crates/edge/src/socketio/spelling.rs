@@ -1,4 +1,5 @@
-//! How a namespace's clients are told what happens: a Socket.IO event whose last argument is the offset.
+//! How a namespace's clients are told what happens: a Socket.IO event, with the offset as its last argument or as that of an
+//! event behind it.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -8,6 +9,9 @@ use headwater_hub::Encode;
 
 use super::namespaces::Namespace;
 use super::packet;
+
+/// The event that has an offset and says nothing else.
+const POSITION: &[u8] = b"\"position\"";
 
 /// A namespace's spelling; once for all of its clients.
 pub(super) struct Spelling {
@@ -26,8 +30,14 @@ impl Spelling {
     fn told(&self, recorded: &Recorded, is_state: bool, offset: Option<Position>, out: &mut Vec<u8>) {
         let mut arguments = Vec::new();
         self.namespace.spell(recorded, is_state, &mut arguments);
-        if !arguments.is_empty() {
-            self.event(&arguments, offset, out);
+        if arguments.is_empty() {
+            return;
+        }
+        let is_apart = self.namespace.tells_offset_apart();
+        self.event(&arguments, offset.filter(|_| !is_apart), out);
+        if is_apart && self.has_offset && offset.is_some() {
+            // Both leave with one write; a client that gets the first alone hears the event once more when it's back.
+            self.event(POSITION, offset, out);
         }
     }
 
