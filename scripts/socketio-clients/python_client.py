@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import urllib.request
 
 import socketio
 
@@ -29,6 +30,24 @@ for transports in (["websocket"], ["polling"], ["polling", "websocket"]):
     assert event["payload_base64"] == "AP8=" and offset == receipt["position"], got
     refused = client.call("subscribe", {"filter": "##"}, namespace="/hub", timeout=WAIT)
     assert refused["error"] == "malformed", refused
+    client.disconnect()
+
+# Alerts, by a handler as existing clients have it: it takes the alert and nothing more.
+for transports in (["websocket"], ["polling"], ["polling", "websocket"]):
+    told = threading.Event()
+    alerts = []
+    client = socketio.Client(reconnection=False)
+
+    @client.on("alert")
+    def alerted(alert):
+        alerts.append(alert)
+        told.set()
+
+    client.connect(origin, transports=transports, wait_timeout=WAIT)
+    place = f"{origin}/v1/events/alerts/python/alert"
+    urllib.request.urlopen(urllib.request.Request(place, data=b'{"n": 1}', method="POST"), timeout=WAIT)
+    assert told.wait(WAIT), "no alert"
+    assert alerts == [{"n": 1}], alerts
     client.disconnect()
 
 refusing = socketio.Client(reconnection=False)

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use headwater_event::{Later, Publication, Refusal, json};
@@ -276,7 +277,11 @@ impl Session {
         let entry = self.shared.namespaces.at(at);
         let Wish { filter, from, sticky, is_only_states, behind } = wish;
         // The end of a snapshot beside the one watch that is recovered must not move the client's offset.
-        let encoder = if is_only_states { &entry.beside } else { &entry.spelling };
+        let encoder = match (is_only_states, self.tells_offset_apart.load(Ordering::Relaxed)) {
+            (true, _) => &entry.beside,
+            (false, true) => &entry.apart,
+            (false, false) => &entry.spelling,
+        };
         let encoder = Arc::clone(encoder);
         Watch { filter, from, sticky, encoder, behind, again: Vec::new(), is_only_states, is_only_again: false }
     }

@@ -8,7 +8,7 @@ use headwater_hub::{Encode, From, WhenBehind};
 use serde_json::value::RawValue;
 
 use super::packet::Packet;
-use super::spelling::Spelling;
+use super::spelling::{Offset, Spelling};
 
 /// One namespace, for all its clients.
 pub trait Namespace: Send + Sync + 'static {
@@ -29,8 +29,8 @@ pub trait Namespace: Send + Sync + 'static {
         false
     }
 
-    /// Whether an event's offset comes in a packet of its own behind it (`position`), so that clients that were written for
-    /// its arguments alone get these and nothing more.
+    /// Whether clients whose library keeps no offsets get it in a packet of its own behind each event (`position`), so that
+    /// handlers that were written for the event's arguments alone get these and nothing more.
     fn tells_offset_apart(&self) -> bool {
         false
     }
@@ -133,6 +133,8 @@ pub(super) struct Entry {
     pub(super) namespace: Arc<dyn Namespace>,
     /// How what happens is told.
     pub(super) spelling: Arc<dyn Encode>,
+    /// How it's told to those whose library keeps no offsets.
+    pub(super) apart: Arc<dyn Encode>,
     /// How latest states are told beside that: without an offset.
     pub(super) beside: Arc<dyn Encode>,
 }
@@ -148,8 +150,14 @@ impl Namespaces {
     #[must_use]
     pub fn with(mut self, namespace: impl Namespace) -> Self {
         let namespace: Arc<dyn Namespace> = Arc::new(namespace);
-        let (spelling, beside) = (Spelling::shared(&namespace, true), Spelling::shared(&namespace, false));
-        self.0.push(Entry { namespace, spelling, beside });
+        let spelling = Spelling::shared(&namespace, Offset::Last);
+        let apart = if namespace.tells_offset_apart() {
+            Spelling::shared(&namespace, Offset::Apart)
+        } else {
+            Arc::clone(&spelling)
+        };
+        let beside = Spelling::shared(&namespace, Offset::None);
+        self.0.push(Entry { namespace, spelling, apart, beside });
         self
     }
 

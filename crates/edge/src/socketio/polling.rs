@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -55,7 +56,7 @@ pub(crate) async fn answer(
     let asked = Asked::read(&target);
     match judge(front, &asked, request.method()) {
         Err(wrong) => wrong.answer(),
-        Ok(None) => open(front, from),
+        Ok(None) => open(front, from, &asked),
         Ok(Some(session)) if request.method() == Method::GET => poll(&session, gone).await,
         Ok(Some(session)) => post(&session, request.into_body()).await,
     }
@@ -88,14 +89,14 @@ fn judge(front: &Front, asked: &Asked<'_>, method: &Method) -> Result<Option<Arc
     Ok(Some(session))
 }
 
-fn open(front: &Front, from: From<'_>) -> Response<Body> {
+fn open(front: &Front, from: From<'_>, asked: &Asked<'_>) -> Response<Body> {
     let settings = &front.0.settings;
     let mut body = Vec::new();
     let who = from.who.unwrap_or_else(Principal::anonymous);
     if let Err(too_many) = front.0.admit() {
         return too_many.answer();
     }
-    front.0.open(
+    let session = front.0.open(
         |sid| {
             write_open(sid, true, settings.ping_every, settings.pong_max, settings.payload_max, &mut body);
             Way::default()
@@ -104,6 +105,7 @@ fn open(front: &Front, from: From<'_>) -> Response<Body> {
         from.peer,
         from.stopping,
     );
+    session.tells_offset_apart.store(asked.is_transport_first, Ordering::Relaxed);
     payload(body)
 }
 

@@ -1,6 +1,7 @@
 //! How a WebSocket becomes a session's way: at once, or after a probe.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use headwater_event::Principal;
 use tokio::net::TcpStream;
@@ -55,6 +56,7 @@ pub(crate) fn upgrade(
             peer,
             &stopping,
         );
+        session.tells_offset_apart.store(asked.is_transport_first, Ordering::Relaxed);
         return Ok(Connection::new(socket, session, Phase::Open, leftover));
     };
     let Some(session) = front.0.find(sid) else { return refuse(stream, Wrong::Sid.last_words()) };

@@ -12,6 +12,8 @@ pub(super) struct Asked<'a> {
     pub(super) version: Option<&'a str>,
     pub(super) transport: Option<&'a str>,
     pub(super) sid: Option<&'a str>,
+    /// `transport` stands before `EIO`. `socket.io-client`, the one library that keeps offsets, writes them the other way.
+    pub(super) is_transport_first: bool,
 }
 
 /// What is wrong with a request, by the numbers of the reference server.
@@ -31,6 +33,7 @@ impl<'a> Asked<'a> {
         let mut asked = Self::default();
         let query = target.split_once('?').map_or("", |(_, query)| query);
         for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+            asked.is_transport_first |= name == "transport" && asked.version.is_none();
             let place = match name {
                 "EIO" => &mut asked.version,
                 "transport" => &mut asked.transport,
@@ -120,7 +123,9 @@ mod tests {
     #[test]
     fn an_address_is_read_by_its_first_words() {
         let asked = Asked::read("/socket.io/?EIO=4&transport=polling&t=x&sid=abc&sid=def");
-        assert_eq!(asked, Asked { version: Some("4"), transport: Some("polling"), sid: Some("abc") });
+        let (version, transport, sid) = (Some("4"), Some("polling"), Some("abc"));
+        assert_eq!(asked, Asked { version, transport, sid, is_transport_first: false });
+        assert!(Asked::read("/socket.io/?transport=polling&EIO=4&t=1.5").is_transport_first);
         assert_eq!(Asked::read("/socket.io"), Asked::default());
         assert!(is_upgrade("/socket.io/?transport=websocket") && !is_upgrade("/socket.io/?transport=polling"));
         assert_eq!(Asked::read("/?EIO=3").may_begin(), Err(Wrong::Version));

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -26,6 +27,8 @@ pub(super) struct Session {
     /// Who opened it; a namespace's `auth` may say another.
     pub(super) who: Principal,
     pub(super) peer: SocketAddr,
+    /// Its library keeps no offsets.
+    pub(super) tells_offset_apart: AtomicBool,
     /// Since the client is in a namespace.
     pub(super) outlet: OnceLock<Arc<Outlet>>,
     present: OnceLock<Present>,
@@ -103,6 +106,7 @@ impl Session {
             way: Arc::new(way),
             who,
             peer,
+            tells_offset_apart: AtomicBool::new(false),
             outlet: OnceLock::new(),
             present: OnceLock::new(),
             state: Mutex::new(state),

@@ -17,14 +17,29 @@ const POSITION: &[u8] = b"\"position\"";
 pub(super) struct Spelling {
     namespace: Arc<dyn Namespace>,
     variant: Text,
-    /// Whether a client may go on after what it is told by it.
-    has_offset: bool,
+    offset: Offset,
+}
+
+/// Where a client is told how far it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offset {
+    /// As the last argument of each event, as `socket.io-client` expects it.
+    Last,
+    /// As that of an event of its own behind each.
+    Apart,
+    /// Nowhere: it can't go on after what it is told by this.
+    None,
 }
 
 impl Spelling {
-    pub(super) fn shared(namespace: &Arc<dyn Namespace>, has_offset: bool) -> Arc<dyn Encode> {
-        let variant = format!("{}{}", namespace.name(), if has_offset { "" } else { " beside" });
-        Arc::new(Self { namespace: Arc::clone(namespace), variant: variant.into(), has_offset })
+    pub(super) fn shared(namespace: &Arc<dyn Namespace>, offset: Offset) -> Arc<dyn Encode> {
+        let suffix = match offset {
+            Offset::Last => "",
+            Offset::Apart => " apart",
+            Offset::None => " beside",
+        };
+        let variant = format!("{}{suffix}", namespace.name());
+        Arc::new(Self { namespace: Arc::clone(namespace), variant: variant.into(), offset })
     }
 
     fn told(&self, recorded: &Recorded, is_state: bool, offset: Option<Position>, out: &mut Vec<u8>) {
@@ -33,9 +48,9 @@ impl Spelling {
         if arguments.is_empty() {
             return;
         }
-        let is_apart = self.namespace.tells_offset_apart();
+        let is_apart = self.offset == Offset::Apart;
         self.event(&arguments, offset.filter(|_| !is_apart), out);
-        if is_apart && self.has_offset && offset.is_some() {
+        if is_apart && offset.is_some() {
             // Both leave with one write; a client that gets the first alone hears the event once more when it's back.
             self.event(POSITION, offset, out);
         }
@@ -45,7 +60,7 @@ impl Spelling {
         packet::write(b'2', self.namespace.name(), None, &[], out, |out| {
             out.push(b'[');
             out.extend_from_slice(arguments);
-            if let Some(offset) = offset.filter(|_| self.has_offset) {
+            if let Some(offset) = offset.filter(|_| self.offset != Offset::None) {
                 // Writing into a Vec can't fail.
                 let _ = write!(out, ",\"{offset}\"");
             }

@@ -64,7 +64,7 @@ async fn what_breaks_a_rule_ends_its_session_alone() {
     assert_eq!(place.front.counts().faults.load(Ordering::Relaxed), 2 * bad.len() as u64);
     assert_eq!(place.front.sessions(), 1);
     place.publish("alerts/a/alert", "1", false).await;
-    assert!(bystander.packet().await.starts_with("42[\"alert\",1]"));
+    assert!(bystander.packet().await.starts_with("42[\"alert\",1,"));
 }
 
 #[tokio::test]
