@@ -132,9 +132,14 @@ impl Session {
             self.shared.hub.presence().enter(arrival, outlet)
         });
         // Who ended meanwhile ends here.
-        if self.lock().ended.is_some() {
+        let mut state = self.lock();
+        if state.ended.is_some() {
             outlet.close();
         }
+        // A poll that waited from before there was an outlet has to leave its waker there: nobody else drives it.
+        state.wake();
+        drop(state);
+        self.way.wake();
         Some(outlet)
     }
 

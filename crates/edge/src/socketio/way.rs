@@ -141,6 +141,11 @@ impl Way {
         state.wake();
     }
 
+    /// Has whoever drives this client look again.
+    pub(super) fn wake(&self) {
+        self.lock().wake();
+    }
+
     pub(super) fn is_polled(&self) -> bool {
         self.lock().socket.is_none()
     }

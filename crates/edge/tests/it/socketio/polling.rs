@@ -49,6 +49,22 @@ async fn who_does_not_poll_for_a_while_misses_nothing_and_can_leave_for_a_websoc
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poll_that_waits_from_before_the_client_is_anywhere_gets_its_welcome() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::at(folder.path(), Settings::default());
+    let begun = std::time::Instant::now();
+    for _ in 0..20 {
+        let sid = place.polled().await;
+        let (polled, posted) = tokio::join!(place.poll(&sid), async {
+            tokio::time::sleep(Duration::from_millis(5)).await; // sleep: nobody can see from outside that a poll waits
+            place.post(&sid, "40").await
+        });
+        assert!(posted == 200 && polled.1.starts_with("40{"), "{polled:?}");
+    }
+    assert!(begun.elapsed() < Settings::PING_EVERY, "a ping was waited for: {:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_poll_that_waits_is_answered_when_something_happens() {
     let folder = tempfile::tempdir().unwrap();
     let place = Place::at(folder.path(), Settings::default());
