@@ -24,7 +24,7 @@ async function until(what, holds) {
 
 async function hub(place = folder) {
   const ready = join(place, 'ready');
-  const args = ['serve', '--data', join(place, 'data'), '--http', '127.0.0.1:0', '--frames', '127.0.0.1:0', '--mqtt', '127.0.0.1:0', '--ready-file', ready];
+  const args = ['serve', '--data', join(place, 'data'), '--http', '127.0.0.1:0', '--frames', '127.0.0.1:0', '--mqtt', '127.0.0.1:0', '--apps', 'intake', '--ready-file', ready];
   const child = spawn(HEADWATER, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   children.add(child);
   child.stderr.on('data', () => {});
