@@ -224,7 +224,14 @@ function Search({ query, setQuery, search, pick }) {
   const { found, look, stop } = search;
   const [typed, setTyped] = useState(query);
   useEffect(() => setTyped(query), [query]);
-  const onSubmit = event => { event.preventDefault(); setQuery({ ...typed }); look(typed); };
+  // What stands in the fields, not what was drawn last: who types and presses Enter at once is a letter ahead of that.
+  const onSubmit = event => {
+    event.preventDefault();
+    const { text, client } = event.currentTarget.elements;
+    const wanted = { ...typed, text: text.value, client: client.value };
+    setQuery(wanted);
+    look(wanted);
+  };
   const set = name => event => setTyped({ ...typed, [name]: event.target.value });
   const total = found.looked + found.left;
   return html`<form class="search" role="search" onSubmit=${onSubmit}>
