@@ -2,6 +2,8 @@
 
 pub mod alerts;
 pub mod intake;
+mod page;
+mod problem;
 pub mod shop;
 
 /// Preact with hooks and htm as one ES module, for every page that is served beside the applications' own.

@@ -131,7 +131,7 @@ pub async fn record(
 impl Alerts {
     /// The processor's tables.
     pub(super) fn reader(&self) -> Result<&Reader, Problem> {
-        self.0.settings.notifier.as_ref().ok_or_else(|| Problem::unavailable("this process shows no alerts"))
+        self.0.settings.notifier.as_ref().ok_or_else(|| Problem::busy("this process shows no alerts"))
     }
 
     /// Whether somebody may send reports: of some place, as rules could name them.
@@ -154,14 +154,14 @@ pub fn may_watch(alerts: &Alerts, extensions: &Extensions) -> Result<Principal, 
     match alerts.0.hub.history(&who, filter, Begin::Now) {
         Ok(_) => Ok(who),
         Err(WatchError::Refusal(refusal)) => Err(Problem::of(refusal, &who, &alerts.0.hub)),
-        Err(error) => Err(Problem::unavailable(error.to_string())),
+        Err(error) => Err(Problem::busy(error.to_string())),
     }
 }
 
 /// The store can't be read now. What it says is for the program's own log.
 pub fn unread(error: StoreError) -> Problem {
     tracing::warn!("the alerts' tables can't be read: {error}");
-    Problem::unavailable("the state of the alerts can't be read now")
+    Problem::busy("the state of the alerts can't be read now")
 }
 
 impl Active {

@@ -14,7 +14,6 @@ mod keys;
 pub mod lane;
 mod listener;
 pub mod moment;
-mod page;
 pub mod place;
 mod processor;
 pub mod report;
@@ -33,6 +32,8 @@ use headwater_service::Reader;
 pub use processor::{MIXED, NAME, ProcessorSettings, processor, tables};
 
 use keys::Keys;
+
+use crate::page;
 
 /// Finds out from what the edge has put beside a request who sends it.
 pub type Who = Arc<dyn Fn(&Extensions) -> Principal + Send + Sync>;
@@ -79,6 +80,24 @@ impl fmt::Debug for AlertsSettings {
     }
 }
 
+/// The page and its files.
+const PAGE: page::Files = &[
+    ("", include_bytes!("page/index.html")),
+    ("alerts.css", include_bytes!("page/alerts.css")),
+    ("icon.svg", include_bytes!("page/icon.svg")),
+    ("map.LICENSE", include_bytes!("page/map.LICENSE")),
+    ("alarm.js", include_bytes!("page/alarm.js")),
+    ("alerts.js", include_bytes!("page/alerts.js")),
+    ("chart.js", include_bytes!("page/chart.js")),
+    ("desk.js", include_bytes!("page/desk.js")),
+    ("live.js", include_bytes!("page/live.js")),
+    ("map.js", include_bytes!("page/map.js")),
+    ("model.js", include_bytes!("page/model.js")),
+    ("places.js", include_bytes!("page/places.js")),
+    ("simulator.js", include_bytes!("page/simulator.js")),
+    ("htm-preact.js", crate::HTM_PREACT),
+];
+
 /// What all handlers share.
 #[derive(Clone)]
 struct Alerts(Arc<Shared>);
@@ -117,9 +136,7 @@ pub fn routes(hub: Arc<Hub>, settings: AlertsSettings) -> Router {
             .route("/alerts/api/record", get(board::record))
             .route("/alerts/feed.atom", get(feed::atom))
             .route("/alerts/cap/{id}", get(feed::cap))
-            .route("/alerts", get(page::to_the_page))
-            .route("/alerts/", get(page::page))
-            .route("/alerts/{file}", get(page::file));
+            .merge(page::routes("/alerts", PAGE));
     }
     routes.with_state(alerts)
 }

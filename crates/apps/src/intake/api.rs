@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::Intake;
-use super::problem::Problem;
 use super::search::{self, FOUND_MAX, Query};
 use super::tally::Order;
+use crate::problem::Problem;
 
 /// How many clients are listed unless the request says otherwise, and at the most.
 const CLIENTS_LISTED: usize = 50;

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Intake;
 use super::board::News;
-use super::problem::Problem;
+use crate::problem::Problem;
 
 /// The shortest time between two frames: an eye sees no more.
 const FRAME_EVERY: Duration = Duration::from_millis(100);

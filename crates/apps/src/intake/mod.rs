@@ -7,8 +7,6 @@ mod api;
 mod board;
 mod follow;
 mod live;
-mod page;
-mod problem;
 mod search;
 mod tally;
 
@@ -21,6 +19,8 @@ use headwater_hub::Hub;
 use tokio::sync::Semaphore;
 
 use follow::Follower;
+
+use crate::page;
 
 /// How many pages may watch the tail at once; each costs a connection and a wake-up ten times a second.
 const VIEWERS_MAX: usize = 256;
@@ -41,6 +41,15 @@ impl Default for IntakeSettings {
         Self { frames: None, clock: Clock::system() }
     }
 }
+
+/// The page and its files.
+const PAGE: page::Files = &[
+    ("", include_bytes!("page/index.html")),
+    ("intake.js", include_bytes!("page/intake.js")),
+    ("intake.css", include_bytes!("page/intake.css")),
+    ("icon.svg", include_bytes!("page/icon.svg")),
+    ("htm-preact.js", crate::HTM_PREACT),
+];
 
 /// What all handlers share.
 #[derive(Clone)]
@@ -63,10 +72,7 @@ pub fn routes(hub: Arc<Hub>, settings: IntakeSettings) -> Router {
         viewers: Arc::new(Semaphore::new(VIEWERS_MAX)),
         searches: Semaphore::new(SEARCHES_MAX),
     }));
-    Router::new()
-        .route("/intake", get(page::to_the_page))
-        .route("/intake/", get(page::page))
-        .route("/intake/{file}", get(page::file))
+    page::routes("/intake", PAGE)
         .route("/intake/api/summary", get(api::summary))
         .route("/intake/api/clients", get(api::clients))
         .route("/intake/api/search", get(api::search))

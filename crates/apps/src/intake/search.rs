@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::all_messages;
 use super::board::spelt;
-use super::problem::Problem;
+use crate::problem::Problem;
 
 /// How many places of the log are read in one go. A reading runs forward and the newest are wanted first, so the log is
 /// read in pieces from its end; a piece that is begun is read to its end.

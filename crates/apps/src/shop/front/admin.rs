@@ -40,12 +40,12 @@ pub async fn edit_stock(
 ) -> Result<Response, Problem> {
     let who = front.admin(&extensions)?;
     let read: Edit = serde_json::from_slice(&body_of(body)?)
-        .map_err(|error| Problem::malformed("body", format!("this is no edit: {error}")))?;
+        .map_err(|error| Problem::wrong_field("body", format!("this is no edit: {error}")))?;
     let mut edit = read.edit;
     if let Some(price) = read.price {
-        edit.price_cents = Some(cents_of(price).ok_or_else(|| Problem::malformed("price", "a price is 0 or more"))?);
+        edit.price_cents = Some(cents_of(price).ok_or_else(|| Problem::wrong_field("price", "a price is 0 or more"))?);
     }
-    edit.check().map_err(|(field, why)| Problem::malformed(field, why))?;
+    edit.check().map_err(|(field, why)| Problem::wrong_field(field, why))?;
     front.publish(&who, STOCK_EDIT, EventId::generate(), &edit)?.await?;
     Ok((StatusCode::ACCEPTED, json_answer(&edit)?).into_response())
 }
@@ -80,10 +80,10 @@ pub async fn orders(
     params: Result<Params<OrdersParams>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Problem> {
     front.admin(&extensions)?;
-    let Params(params) = params.map_err(|error| Problem::malformed("query", error.body_text()))?;
+    let Params(params) = params.map_err(|error| Problem::wrong_field("query", error.body_text()))?;
     let text = params.text.trim();
     if text.len() > ID_LEN_MAX || text.contains(char::is_control) {
-        return Err(Problem::malformed(
+        return Err(Problem::wrong_field(
             "text",
             format!("an order's name has at most {ID_LEN_MAX} bytes, and no control characters"),
         ));

@@ -5,7 +5,6 @@ mod admin;
 mod cancel;
 mod catalogue;
 mod once;
-mod page;
 mod place;
 mod problem;
 mod status;
@@ -20,7 +19,7 @@ use axum::http::{Extensions, HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
-use headwater_event::{Bus, Event, EventId, Headers, Later, Principal, Publication, Receipts, Time, Topic};
+use headwater_event::{Bus, Event, EventId, Headers, Later, Principal, Publication, Receipts, Refusal, Time, Topic};
 use headwater_hub::Hub;
 use headwater_service::{Reader, Row, Statement, StoreError};
 use serde::Serialize;
@@ -31,6 +30,7 @@ use once::Turns;
 use problem::Problem;
 
 use super::wire_id::WireId;
+use crate::page;
 
 /// The longest body of a request: an order of a thousand lines has 40 KB.
 const BODY_LEN_MAX: usize = 64 * 1_024;
@@ -61,6 +61,15 @@ impl fmt::Debug for FrontSettings {
     }
 }
 
+/// The page and its files.
+const PAGE: page::Files = &[
+    ("", include_bytes!("../page/index.html")),
+    ("shop.js", include_bytes!("../page/shop.js")),
+    ("shop.css", include_bytes!("../page/shop.css")),
+    ("icon.svg", include_bytes!("../page/icon.svg")),
+    ("htm-preact.js", crate::HTM_PREACT),
+];
+
 /// What all handlers share.
 #[derive(Clone)]
 struct Front(Arc<Shared>);
@@ -83,10 +92,7 @@ pub fn routes(hub: Arc<Hub>, settings: FrontSettings) -> Router {
     let timelines = Semaphore::new(TIMELINES_MAX);
     let shared = Shared { hub, inventory, orders, bus, callers, catalogue, turns: Turns::default(), timelines };
     let front = Front(Arc::new(shared));
-    let mut router = Router::new()
-        .route("/shop", get(page::to_the_page))
-        .route("/shop/", get(page::page))
-        .route("/shop/{file}", get(page::file))
+    let mut router = page::routes("/shop", PAGE)
         .route("/shop/api/stock", post(admin::edit_stock))
         .route("/shop/api/orders", get(admin::orders))
         .route("/shop/api/orders/{id}/timeline", get(timeline::timeline))
@@ -113,15 +119,7 @@ impl Front {
         if self.0.hub.access().may_administer(&who) {
             return Ok(who);
         }
-        Err(self.told(&who, headwater_event::Refusal::NotAllowed.into()))
-    }
-
-    /// How a problem reads for this caller: who has shown nothing, and might be allowed if they did, is asked to.
-    fn told(&self, who: &Principal, problem: Problem) -> Problem {
-        if problem.is_not_allowed() && who.is_anonymous() && self.0.hub.access().takes_logins() {
-            return headwater_event::Refusal::NotAuthenticated.into();
-        }
-        problem
+        Err(Problem::of(Refusal::NotAllowed, &who, &self.0.hub))
     }
 
     /// Publishes one event in the caller's name. When the inner future gives `Ok`, it is durable.
@@ -141,7 +139,7 @@ impl Front {
             at: Time::default(),
         };
         let publishing = self.0.hub.publish(who, vec![Publication { event, sticky: false }]);
-        publishing.map_err(|refusal| self.told(who, refusal.into()))
+        publishing.map_err(|refusal| Problem::of(refusal, who, &self.0.hub))
     }
 }
 
@@ -182,6 +180,6 @@ fn has_already(headers: &HeaderMap, etag: &str) -> bool {
 fn body_of(body: Result<Bytes, axum::extract::rejection::BytesRejection>) -> Result<Bytes, Problem> {
     body.map_err(|rejection| match rejection.status() {
         axum::http::StatusCode::PAYLOAD_TOO_LARGE => headwater_event::Refusal::TooLarge { max: BODY_LEN_MAX }.into(),
-        _ => Problem::malformed("body", rejection.body_text()),
+        _ => Problem::wrong_field("body", rejection.body_text()),
     })
 }

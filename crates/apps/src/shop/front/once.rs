@@ -58,7 +58,7 @@ pub fn key_of(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
         (Some(_), Some(_)) => None,
     };
     let why = format!("one key of 1 to {KEY_LEN_MAX} visible ASCII characters belongs here");
-    key.map(Some).ok_or_else(|| Problem::malformed("Idempotency-Key", why))
+    key.map(Some).ok_or_else(|| Problem::wrong_field("Idempotency-Key", why))
 }
 
 /// Places an order under its key; gives its name, if it wants what the first one under this key wanted.

@@ -30,7 +30,7 @@ pub async fn place(
 ) -> Result<Response, Problem> {
     let key = once::key_of(&headers)?;
     let lines = lines_of(&body_of(body)?)?;
-    let basket = Basket::of(&lines).map_err(|fault| Problem::malformed(fault.field, fault.why))?;
+    let basket = Basket::of(&lines).map_err(|fault| Problem::wrong_field(fault.field, fault.why))?;
     let who = front.who(&extensions);
     let id = match key {
         None => {
@@ -71,37 +71,42 @@ fn created(at: At, id: Uuid) -> Response {
 /// The lines of an order, from `{"items": [..]}` or from the bare list.
 fn lines_of(body: &[u8]) -> Result<Vec<Line>, Problem> {
     let read: Value = serde_json::from_slice(body)
-        .map_err(|error| Problem::malformed("body", format!("this is no JSON: {error}")))?;
+        .map_err(|error| Problem::wrong_field("body", format!("this is no JSON: {error}")))?;
     let items = match read {
         Value::Array(items) => items,
         Value::Object(mut members) => match members.remove("items") {
             Some(Value::Array(items)) => items,
-            Some(_) => return Err(Problem::malformed("items", "a list of {\"inventoryId\", \"count\"} belongs here")),
-            None => return Err(Problem::malformed("items", "it is missing: a list of {\"inventoryId\", \"count\"}")),
+            Some(_) => {
+                return Err(Problem::wrong_field("items", "a list of {\"inventoryId\", \"count\"} belongs here"));
+            }
+            None => return Err(Problem::wrong_field("items", "it is missing: a list of {\"inventoryId\", \"count\"}")),
         },
-        _ => return Err(Problem::malformed("body", "an object with \"items\" belongs here")),
+        _ => return Err(Problem::wrong_field("body", "an object with \"items\" belongs here")),
     };
     // Before the lines are looked at one by one.
     if items.is_empty() || items.len() > LINES_MAX {
         let why = format!("an order has 1 to {LINES_MAX} lines, not {}", items.len());
-        return Err(Problem::malformed("items", why));
+        return Err(Problem::wrong_field("items", why));
     }
     items.into_iter().enumerate().map(|(at, item)| line_of(at, item)).collect()
 }
 
 fn line_of(at: usize, item: Value) -> Result<Line, Problem> {
     let Value::Object(mut members) = item else {
-        return Err(Problem::malformed(format!("items[{at}]"), "an object {\"inventoryId\", \"count\"} belongs here"));
+        return Err(Problem::wrong_field(
+            format!("items[{at}]"),
+            "an object {\"inventoryId\", \"count\"} belongs here",
+        ));
     };
     let product = members.remove("inventoryId").or_else(|| members.remove("inventory_id"));
-    let product = product.ok_or_else(|| Problem::malformed(format!("items[{at}].inventoryId"), "it is missing"))?;
+    let product = product.ok_or_else(|| Problem::wrong_field(format!("items[{at}].inventoryId"), "it is missing"))?;
     let product = serde_json::from_value(product).map_err(|_| {
-        Problem::malformed(format!("items[{at}].inventoryId"), crate::shop::wire_id::WireIdError.to_string())
+        Problem::wrong_field(format!("items[{at}].inventoryId"), crate::shop::wire_id::WireIdError.to_string())
     })?;
     let field = || format!("items[{at}].count");
-    let count = members.remove("count").ok_or_else(|| Problem::malformed(field(), "it is missing"))?;
+    let count = members.remove("count").ok_or_else(|| Problem::wrong_field(field(), "it is missing"))?;
     let whole = count
         .as_i64()
-        .ok_or_else(|| Problem::malformed(field(), format!("a count is a whole number above 0, not {count}")))?;
+        .ok_or_else(|| Problem::wrong_field(field(), format!("a count is a whole number above 0, not {count}")))?;
     Ok(Line { product, count: whole })
 }
