@@ -5,7 +5,15 @@ pub(crate) mod book;
 pub(crate) mod covered;
 pub(crate) mod desk;
 pub(crate) mod ledger;
+pub(crate) mod member;
 pub(crate) mod ring;
 pub(crate) mod states;
 pub(crate) mod tail;
 pub(crate) mod wait;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A lock that a panic elsewhere doesn't close for ever.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

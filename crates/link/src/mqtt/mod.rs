@@ -5,7 +5,6 @@
 //! in its place; `docs/engines.md` tells it from the user's side.
 
 mod letters;
-mod member;
 mod names;
 pub(crate) mod packet;
 mod seat;
@@ -25,10 +24,12 @@ use headwater_event::{
 
 use crate::LinkError;
 use crate::address::Address;
+use crate::local::lock;
+use crate::local::member::ANSWER_TIME_MAX;
+use crate::local::member::Seated;
 use crate::local::tail::Follower;
-use member::Seated;
 use seat::Seat;
-use shared::{ANSWER_TIME_MAX, Shared, lock};
+use shared::Shared;
 use trunk::Trunk;
 
 /// A broker as the bus. Dropping it leaves the broker.
@@ -68,7 +69,7 @@ impl Mqtt {
     }
 
     /// The seat of a group in this process, with a member more.
-    fn sit(&self, group: &GroupName, options: GroupOptions) -> Result<Seated, BusError> {
+    fn sit(&self, group: &GroupName, options: GroupOptions) -> Result<Seated<Seat>, BusError> {
         let mut seats = lock(&self.shared.seats);
         if self.shared.ledger.is_closed() {
             return Err(BusError::Closed);
@@ -78,7 +79,7 @@ impl Mqtt {
         let id = lock(&seat.desk).join(options);
         drop(seats);
         seat.look_again();
-        Ok(Seated { shared: Arc::clone(&self.shared), seat, id, lease })
+        Ok(Seated { seat, id, lease })
     }
 
     fn check_start(&self, start: Start) -> Result<(), BusError> {

@@ -7,16 +7,17 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use headwater_event::{GroupName, GroupOptions};
+use headwater_event::{BusError, Clock, GroupName, GroupOptions, Later};
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::session::Task;
-use super::shared::{Shared, lock};
+use super::shared::Shared;
 use super::wire::{self, Hello, Lost};
 use super::{letters, names};
 use crate::address::Address;
-use crate::local::desk::{Burial, Desk, Effect, Handle, MemberId};
+use crate::local::desk::{Burial, Desk, Effect, Handle};
 use crate::local::wait::Bell;
+use crate::local::{self, lock};
 
 /// What is to be told to the broker.
 #[derive(Default)]
@@ -139,13 +140,40 @@ impl Seat {
         });
         told
     }
+}
 
-    /// A member has gone.
-    pub(super) fn left(self: &Arc<Self>, member: MemberId) {
-        let mut effects = Vec::new();
-        lock(&self.desk).leave(member, self.shared.clock.now(), &mut effects);
-        self.carry_out(effects);
-        self.bell.ring();
+impl local::member::Seat for Seat {
+    fn desk(&self) -> &Mutex<Desk> {
+        &self.desk
+    }
+
+    fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    fn carry_out(self: Arc<Self>, effects: Vec<Effect>, is_done: bool) -> Later<'static, Result<(), BusError>> {
+        let mut waits = Self::carry_out(&self, effects);
+        if is_done {
+            waits.push(self.told());
+        }
+        Box::pin(async move {
+            for wait in waits {
+                wait.await.map_err(|_| BusError::Closed)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn has_left(&self) {
+        self.look_again();
+    }
+
+    fn late(&self) -> BusError {
+        self.shared.late()
     }
 }
 

@@ -11,13 +11,14 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::names::{self, Meaning};
 use super::packet::{Packet, Publish, meaning};
 use super::seat::{Out, Seat, client_id};
-use super::shared::{backoff, lock};
+use super::shared::backoff;
 use super::wire::{self, Hello, Lost, Wire, sent_away};
 use super::write::{WANT_NEW, Want, write_puback, write_subscribe};
 use super::{letters, spelling};
 use crate::local::book::Place;
 use crate::local::covered::without_covered;
 use crate::local::desk::Handle;
+use crate::local::lock;
 
 /// How long the broker keeps a session that nobody has taken up: a long weekend and the holidays behind it.
 const SESSION_EXPIRY: Duration = Duration::from_secs(14 * 86_400);

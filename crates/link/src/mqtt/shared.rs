@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use headwater_event::{BusError, Clock, DeadLetter, GroupName, Health, Position, Text};
@@ -14,11 +14,9 @@ use super::packet::Publish;
 use super::seat::Seat;
 use crate::address::Address;
 use crate::local::ledger::Ledger;
+use crate::local::lock;
+use crate::local::member::ANSWER_TIME_MAX;
 use crate::local::wait::Bell;
-
-/// How long a caller waits for the broker at the most: a broker that restarts is back by then, and a caller that is told
-/// "not durable" resends by the same id.
-pub(super) const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The first wait between two tries to connect, and the longest: a broker that is back is found within two seconds.
 const BACKOFF_BASE: Duration = Duration::from_millis(100);
@@ -54,10 +52,6 @@ pub(super) struct Shared {
     words: Mutex<VecDeque<Words>>,
     letters: Mutex<Letters>,
     pub seats: Mutex<BTreeMap<GroupName, Arc<Seat>>>,
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The wait before the next try to connect: doubled each time, with a random half taken off.

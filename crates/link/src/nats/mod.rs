@@ -5,7 +5,6 @@
 
 mod letters;
 mod means;
-mod member;
 mod publisher;
 mod reader;
 mod seat;
@@ -28,11 +27,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::LinkError;
 use crate::address::Address;
-use member::Seated;
+use crate::local::lock;
+use crate::local::member::ANSWER_TIME_MAX;
+use crate::local::member::Seated;
 use publisher::{BATCHES_MAX, Job};
 use reader::Reader;
 use seat::Seat;
-use shared::{ANSWER_TIME_MAX, Shared, lock, stopped};
+use shared::{Shared, stopped};
 
 /// What an address may say: the stream's name, its replicas when it's made, where the monitoring page is (`HOST:PORT`), and
 /// `old=yes` for servers that lose acknowledged messages.
@@ -122,7 +123,7 @@ impl Nats {
         lock(&self.shared.seats).values().for_each(|seat| seat.end());
     }
 
-    async fn sit(&self, group: &GroupName, options: GroupOptions) -> Result<Seated, BusError> {
+    async fn sit(&self, group: &GroupName, options: GroupOptions) -> Result<Seated<Seat>, BusError> {
         loop {
             if self.shared.is_closed() {
                 return Err(BusError::Closed);
@@ -132,7 +133,7 @@ impl Nats {
                 if let Some(seat) = seats.get(group) {
                     let (seat, lease) = (Arc::clone(seat), options.lease);
                     let id = lock(&seat.desk).join(options);
-                    return Ok(Seated { shared: Arc::clone(&self.shared), seat, id, lease });
+                    return Ok(Seated { seat, id, lease });
                 }
             }
             let seat = Seat::begin(&self.shared, group, options.clone()).await?;

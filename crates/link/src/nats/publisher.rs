@@ -10,8 +10,9 @@ use headwater_event::{BusError, Publication, Receipts, Seq};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::shared::{ANSWER_TIME_MAX, Shared, stopped};
+use super::shared::{Shared, stopped};
 use super::{spelling, subjects};
+use crate::local::member::ANSWER_TIME_MAX;
 
 /// How many batches may wait for their turn; how many events may be on their way is the client's own bound.
 pub(super) const BATCHES_MAX: usize = 4_096;

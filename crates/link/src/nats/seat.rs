@@ -4,6 +4,7 @@
 //! desk knows leases, attempts and waits. An acknowledgement counts when the server has confirmed it.
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,15 +14,16 @@ use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy};
 use async_nats::jetstream::message::{AckKind, Acker, PublishMessage};
 use async_nats::jetstream::{self};
 use futures_util::StreamExt as _;
-use headwater_event::{BusError, EventId, Filter, GroupName, GroupOptions, Position, Start};
+use headwater_event::{BusError, Clock, EventId, Filter, GroupName, GroupOptions, Later, Position, Start};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, interval, sleep};
 
 use super::letters;
-use super::shared::{Shared, lock, stopped};
+use super::shared::{Shared, stopped};
 use super::{spelling, subjects};
-use crate::local::desk::{Burial, Desk, Effect, Handle, MemberId};
+use crate::local::desk::{Burial, Desk, Effect, Handle};
 use crate::local::wait::Bell;
+use crate::local::{self, lock};
 
 /// After how long the server brings a delivery again of which it hears nothing: a dead process is noticed by then.
 const ACK_WAIT: Duration = Duration::from_secs(30);
@@ -306,17 +308,6 @@ impl Seat {
         kept
     }
 
-    /// A member has gone.
-    pub(super) fn left(self: &Arc<Self>, member: MemberId) {
-        let mut effects = Vec::new();
-        lock(&self.desk).leave(member, self.shared.clock.now(), &mut effects);
-        if tokio::runtime::Handle::try_current().is_ok() {
-            self.carry_out(effects);
-        }
-        self.left.notify_one();
-        self.bell.ring();
-    }
-
     /// Tells the server that deliveries are worked on, until the last member has gone for good.
     async fn look_after(self: Arc<Self>) {
         let mut stopping = self.stop.subscribe();
@@ -375,4 +366,40 @@ async fn confirm(ackers: Vec<Acker>) -> Result<(), String> {
     let confirmations = ackers.iter().map(confirm);
     let all = futures_util::future::join_all(confirmations).await;
     all.into_iter().find_map(Result::err).map_or(Ok(()), |error| Err(error.to_string()))
+}
+
+impl local::member::Seat for Seat {
+    fn desk(&self) -> &Mutex<Desk> {
+        &self.desk
+    }
+
+    fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    fn carry_out(self: Arc<Self>, effects: Vec<Effect>, _: bool) -> Later<'static, Result<(), BusError>> {
+        // Without a runtime the program is ending, and what is unsettled comes again.
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Box::pin(ready(Err(BusError::Closed)));
+        }
+        let waits = Self::carry_out(&self, effects);
+        Box::pin(async move {
+            for wait in waits {
+                wait.await.map_err(|_| BusError::Closed)?.map_err(|why| self.shared.storage(why))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn has_left(&self) {
+        self.left.notify_one();
+    }
+
+    fn late(&self) -> BusError {
+        self.shared.late()
+    }
 }

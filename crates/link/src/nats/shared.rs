@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
@@ -13,10 +13,8 @@ use tokio::sync::watch;
 use super::seat::Seat;
 use super::subjects;
 use crate::address::Address;
+use crate::local::lock;
 use crate::local::wait::Bell;
-
-/// How long a caller waits for the server at the most.
-pub(super) const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How often the server is asked where the log stands, for what others have appended.
 const ASK_EVERY: Duration = Duration::from_millis(500);
@@ -50,10 +48,6 @@ pub(super) struct Shared {
 /// Resolves when all is to end.
 pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The two streams, made when they aren't there.
