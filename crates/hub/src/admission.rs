@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use headwater_event::{Event, Principal, ProducerId, Publication, Refusal, Topic};
 
-use crate::access::{Access, is_reserved};
+use crate::access::{Access, is_of_logins, is_reserved};
 use crate::limits::{Lane, Limits};
 use crate::pace::Pace;
 use crate::rate::Rates;
@@ -104,7 +104,7 @@ impl Admission {
 
     /// Lets a batch in, all or none.
     pub(crate) fn admit(&self, who: &Principal, batch: Vec<Publication>) -> Result<Pass, Refusal> {
-        let mut bytes = 0;
+        let (mut bytes, mut answers_logins) = (0, false);
         let mut checked: Option<&Topic> = None;
         for publication in &batch {
             let event = &publication.event;
@@ -112,6 +112,7 @@ impl Admission {
             // A batch is mostly of one topic: the rule is asked once for a run of them.
             if checked != Some(&event.topic) {
                 self.access.may_publish(who, &event.topic)?;
+                answers_logins |= is_of_logins(event.topic.as_str());
                 checked = Some(&event.topic);
             }
             bytes += event.payload.len() + event.topic.text().as_bytes().len() + event.headers.as_stored().len();
@@ -126,7 +127,9 @@ impl Admission {
             self.rates.take(who, batch.len())?;
             permit
         };
-        self.access.hear(batch.iter().map(|publication| &publication.event));
+        if answers_logins {
+            self.access.hear(batch.iter().map(|publication| &publication.event));
+        }
         Ok(Pass { batch, permit })
     }
 
@@ -138,10 +141,12 @@ impl Admission {
         has_room: bool,
     ) -> Result<PassingPass, Refusal> {
         let mut checked: Option<&Topic> = None;
+        let mut answers_logins = false;
         for event in &events {
             self.check_size(event.payload.len())?;
             if checked != Some(&event.topic) {
                 self.access.may_publish(who, &event.topic)?;
+                answers_logins |= is_of_logins(event.topic.as_str());
                 checked = Some(&event.topic);
             }
         }
@@ -149,7 +154,9 @@ impl Admission {
             return Err(Refusal::Full { wait: FULL_WAIT });
         }
         self.rates.take(who, events.len())?;
-        self.access.hear(events.iter());
+        if answers_logins {
+            self.access.hear(events.iter());
+        }
         Ok(PassingPass { events })
     }
 

@@ -192,9 +192,7 @@ impl Access {
     /// These events were admitted: answers to questions about logins are taken from among them.
     pub(crate) fn hear<'e>(&self, events: impl Iterator<Item = &'e headwater_event::Event>) {
         let Some(keeper) = self.keeper() else { return };
-        for event in events.filter(|event| is_of_logins(event.topic.as_str())) {
-            keeper.hear(event);
-        }
+        events.for_each(|event| keeper.hear(event));
     }
 
     pub(crate) const fn keeper(&self) -> Option<&Arc<Keeper>> {
@@ -249,7 +247,7 @@ impl Access {
 }
 
 /// Whether logins travel there: without a rule of its own nobody sees them.
-fn is_of_logins(text: &str) -> bool {
+pub(crate) fn is_of_logins(text: &str) -> bool {
     text.starts_with(LOGINS_PREFIX)
 }
 
