@@ -14,7 +14,7 @@ use super::url::{begins_with, without_password};
 use super::{Address, App, Config};
 
 /// A setting, described once.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Key {
     /// `section.name` in the settings file.
     pub name: &'static str,
@@ -30,7 +30,7 @@ pub struct Key {
 pub type At<T> = fn(&mut Config) -> &mut T;
 
 /// What a setting may be.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// A path.
     Folder(At<PathBuf>),

@@ -8,7 +8,7 @@ use super::table::{KEYS, SECTIONS};
 
 const HEAD: &str = "# Configuration
 
-<!-- Written from the table in crates/headwater/src/config/table.rs by `headwater check --reference`; a test keeps it current. -->
+<!-- Written from the table in crates/headwater/src/config/table/ by `headwater check --reference`; a test keeps it current. -->
 
 Every setting can stand in a settings file, in the environment, and many as a flag. Flags win over the environment, the
 environment over the file, the file over the default. `headwater check --origin` prints every value and where it comes from.

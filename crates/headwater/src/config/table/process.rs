@@ -1,0 +1,58 @@
+//! What the process is, and where its data lies.
+
+use headwater_event::Durability;
+
+use crate::config::Config;
+use crate::config::key::{Key, Kind};
+
+/// Engines beside the embedded one.
+const ENGINES: &[&str] = &["mqtt", "nats"];
+/// Stores.
+const STORES: &[&str] = &["sqlite", "postgres", "postgresql"];
+
+/// These settings.
+pub(super) const KEYS: &[Key] = &[
+    Key {
+        name: "roles",
+        flag: Some("roles"),
+        kind: Kind::Roles(|c| &mut c.roles),
+        help: "What this process does: `all`, or a list of `edge` (clients come in), `console`, `front`, `inventory`, `order` \
+               (the shop's parts), `listener`, `processor`, `notifier` (those of the alerts), `work` (all handlers), `log` \
+               (the embedded log alone).",
+    },
+    Key {
+        name: "engine",
+        flag: Some("engine"),
+        kind: Kind::Server { at: |c| &mut c.engine, word: "embedded", schemes: ENGINES },
+        help: "What keeps the events: the embedded log, or a server that you run already ([engines.md](engines.md)).",
+    },
+    Key {
+        name: "require_durability",
+        flag: Some("require-durability"),
+        kind: Kind::Word {
+            words: &["auto", "written", "quorum", "synced"],
+            set: set_durability,
+            get: |c| c.require_durability.map_or(0, |least| 1 + least as usize),
+        },
+        help: "What an engine's acknowledgement must mean at the least; one that means less is refused at the start. `auto` asks \
+               NATS for a quorum, and takes what an MQTT broker has.",
+    },
+    Key {
+        name: "store",
+        flag: Some("store"),
+        kind: Kind::Server { at: |c| &mut c.store, word: "sqlite", schemes: STORES },
+        help: "Where services keep their tables: `sqlite` is a file a service in the data folder, `sqlite:FOLDER` in another \
+               one; `postgres://USER:PASSWORD@HOST/DATABASE` is a schema a service.",
+    },
+    Key {
+        name: "data.dir",
+        flag: Some("data"),
+        kind: Kind::Folder(|c| &mut c.log.folder),
+        help: "The folder of the log and of what is derived from it; made when it's missing. One process at a time.",
+    },
+];
+
+fn set_durability(config: &mut Config, word: usize) {
+    config.require_durability =
+        [None, Some(Durability::Written), Some(Durability::Quorum), Some(Durability::Synced)][word];
+}
