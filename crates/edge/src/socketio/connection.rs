@@ -295,14 +295,10 @@ impl Connection {
 
     /// Reads and passes over what still comes, until the client ends the connection.
     fn linger(&self, cx: &mut Context<'_>) -> Turn {
-        match self.socket.0.poll_read_ready(cx) {
+        match SCRATCH.with_borrow_mut(|scratch| self.socket.poll_pass_over(cx, scratch)) {
             Poll::Pending => Turn::Wait,
-            Poll::Ready(Err(_)) => Turn::Over,
-            Poll::Ready(Ok(())) => SCRATCH.with_borrow_mut(|scratch| match self.socket.0.try_read(scratch) {
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Turn::Again,
-                Ok(0) | Err(_) => Turn::Over,
-                Ok(_) => Turn::Again,
-            }),
+            Poll::Ready(true) => Turn::Again,
+            Poll::Ready(false) => Turn::Over,
         }
     }
 }

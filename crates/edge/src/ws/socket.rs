@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use headwater_hub::Sink;
 use socket2::SockRef;
@@ -17,6 +18,22 @@ impl Socket {
     pub fn end_writing(&self) {
         // It fails when the other end is gone already, and then there's nobody to tell.
         let _ = SockRef::from(&*self.0).shutdown(Shutdown::Write);
+    }
+}
+
+impl Socket {
+    /// Reads what still comes and passes over it; ready with whether more may come.
+    pub(crate) fn poll_pass_over(&self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<bool> {
+        match self.0.poll_read_ready(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(_)) => Poll::Ready(false),
+            Poll::Ready(Ok(())) => match self.0.try_read(scratch) {
+                // It wasn't ready after all; asking again leaves a waker there.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Ready(true),
+                Ok(0) | Err(_) => Poll::Ready(false),
+                Ok(_) => Poll::Ready(true),
+            },
+        }
     }
 }
 
