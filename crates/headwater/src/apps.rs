@@ -21,6 +21,8 @@ pub struct Apps {
     services: Vec<(&'static str, Shared)>,
     /// Their routes.
     pub routes: Router,
+    /// Those whose page is served here.
+    pub shown: Vec<App>,
 }
 
 /// A service that /readyz asks about until it has been stopped.
@@ -61,7 +63,7 @@ impl Apps {
             return;
         }
         let settings = IntakeSettings { frames: ground.frames.clone(), clock: ground.config.hub.clock.clone() };
-        self.add(intake::routes(ground.hub.clone(), settings));
+        self.add(App::Intake, intake::routes(ground.hub.clone(), settings));
     }
 
     async fn start_shop(&mut self, ground: &Ground<'_>) -> anyhow::Result<()> {
@@ -86,7 +88,7 @@ impl Apps {
                 bus: ground.bus.clone(),
                 callers: Arc::new(caller),
             };
-            self.add(shop::routes(ground.hub.clone(), settings));
+            self.add(App::Shop, shop::routes(ground.hub.clone(), settings));
         }
         Ok(())
     }
@@ -113,7 +115,12 @@ impl Apps {
             clock: ground.config.hub.clock.clone(),
             cap_sender: settings.cap_sender.clone(),
         };
-        self.add(alerts::routes(ground.hub.clone(), settings));
+        let routes = alerts::routes(ground.hub.clone(), settings);
+        if has(Role::Notifier) {
+            self.add(App::Alerts, routes);
+        } else {
+            self.routes = std::mem::take(&mut self.routes).merge(routes);
+        }
         Ok(())
     }
 
@@ -129,7 +136,8 @@ impl Apps {
         Ok(())
     }
 
-    fn add(&mut self, routes: Router) {
+    fn add(&mut self, app: App, routes: Router) {
+        self.shown.push(app);
         self.routes = std::mem::take(&mut self.routes).merge(routes);
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use headwater_apps::alerts::topics;
 use headwater_edge::accept::{AcceptCounts, Listener, Stop};
 use headwater_edge::tls::{Spoken, Tls};
 use headwater_edge::{frames, http, mqtt};
@@ -57,7 +58,7 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
     let (access, files) = access::open(loaded)?;
     settings.access = access;
     if config.apps.contains(&App::Alerts) {
-        settings.limits.lane = Some(Lane::new("alerts-raw/"));
+        settings.limits.lane = Some(Lane::new(&format!("{}/", topics::RAW)));
     }
     let hub = Hub::start(engine.bus.clone(), settings);
 
@@ -190,7 +191,7 @@ impl House<'_> {
         let facts = Facts {
             listening: listening.all().to_vec(),
             counts: listeners.clone(),
-            apps: config.apps.clone(),
+            apps: apps.shown.clone(),
             open: loaded.open(),
             embedded: engine.embedded.clone(),
             logins,
