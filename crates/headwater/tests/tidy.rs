@@ -1,6 +1,5 @@
 //! What of ARCHITECTURE.md's invariants a program can check.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 

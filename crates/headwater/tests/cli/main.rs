@@ -7,6 +7,7 @@ mod bench;
 mod bench_mqtt;
 mod commands;
 mod console;
+mod dead;
 mod log;
 mod program;
 mod pub_sub;
