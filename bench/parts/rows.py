@@ -443,9 +443,9 @@ class Slow(Row):
 
 
 def all_rows():
-    from . import rows_alerts, rows_mqtt, rows_shop  # they build on this module
+    from . import rows_alerts, rows_guard, rows_mqtt, rows_shop  # they build on this module
 
     rows = [frames_throughput(), frames_many(), frames_one(), Fanout(), Overload(), Recovery(), Backlog(), Start(),
             Memory(), Slow(), Designs(), rows_shop.Shop(), rows_shop.ShopNotice(), *rows_alerts.all_alerts(),
-            *rows_mqtt.all_mqtt()]
+            *rows_mqtt.all_mqtt(), *rows_guard.all_guard()]
     return {row.name: row for row in rows}

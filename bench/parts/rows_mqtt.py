@@ -233,7 +233,9 @@ def write_index(folder):
     """`mqtt.md`: the goals of every page in MQTT, with what was measured last."""
     out = ["# MQTT", "", "Headwater beside Debian's Mosquitto and rumqttd: what was to be reached, and what was. Each page has the "
            "figures, the settings, and the command that makes it again.", ""]
-    for one in all_mqtt():
+    from .rows_guard import all_guard  # it builds on this module
+
+    for one in [*all_mqtt(), *all_guard()]:
         path = os.path.join(folder, f"{one.name}.md")
         if not os.path.exists(path):
             continue
