@@ -16,29 +16,42 @@ RULES = 1_000
 FLOODS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "floods.py")
 
 
-class Ruled(HeadwaterMqtt):
-    """A hub with all its edges and, where asked for, rules: the two that allow the load stand behind all that don't."""
+class Guarded(HeadwaterMqtt):
+    """A hub whose data folder is prepared before it starts, and whose listeners are all known afterwards."""
+
+    level = "warn"
+    more = ()  # protocols that it listens for beside the three
+
+    def prepare(self, data):
+        """Puts into the data folder what the hub is to find there."""
+
+    def start(self, folder):
+        data = os.path.join(folder, "data")
+        os.makedirs(data)
+        self.prepare(data)
+        command = [self.binary, "serve", "--data", data, "--apps", "none", "--http", "127.0.0.1:0", "--frames", "127.0.0.1:0",
+                   "--mqtt", "127.0.0.1:0", *self.extra]
+        child = self._spawn(command, stdout=subprocess.PIPE, env={**os.environ, "HEADWATER_LOGGING_LEVEL": self.level})
+        found = children.lines_of(child, ["mqtt", "frames", "http", *self.more])
+        self.addr, self.frames, self.http = found["mqtt"], found["frames"], found["http"]
+        self.tls = found.get("mqtts")
+        children.wait_until(self.answers, self.name, child, step=0.005)
+
+
+class Ruled(Guarded):
+    """With rules, where asked for: the two that allow the load stand behind all that don't."""
 
     def __init__(self, rules):
         super().__init__(said=f"{rules:,} rules" if rules else "no rules: the default of a hub on loopback")
         self.rules = rules
         self.name = f"Headwater, {rules:,} rules" if rules else "Headwater"
 
-    def start(self, folder):
-        data = os.path.join(folder, "data")
-        os.makedirs(data)
-        if self.rules:
-            others = [f'"plant/{number}/+/up/#"' for number in range(self.rules // 2 - 1)]
-            with open(os.path.join(data, "rules.toml"), "w") as file:
-                file.write("[roles.anonymous]\n")
-                for verb, wanted in (("publish", "#"), ("subscribe", "#")):
-                    file.write(f"{verb} = [{', '.join([*others, chr(34) + wanted + chr(34)])}]\n")
-        command = [self.binary, "serve", "--data", data, "--apps", "none", "--http", "127.0.0.1:0", "--frames", "127.0.0.1:0",
-                   "--mqtt", "127.0.0.1:0", *self.extra]
-        child = self._spawn(command, stdout=subprocess.PIPE, env={**os.environ, "HEADWATER_LOGGING_LEVEL": "warn"})
-        found = children.lines_of(child, ["mqtt", "frames", "http"])
-        self.addr, self.frames, self.http = found["mqtt"], found["frames"], found["http"]
-        children.wait_until(self.answers, self.name, child, step=0.005)
+    def prepare(self, data):
+        if not self.rules:
+            return
+        filters = ", ".join([*(f'"plant/{number}/+/up/#"' for number in range(self.rules // 2 - 1)), '"#"'])
+        with open(os.path.join(data, "rules.toml"), "w") as file:
+            file.write(f"[roles.anonymous]\npublish = [{filters}]\nsubscribe = [{filters}]\n")
 
 
 class Rules(Row):
@@ -91,25 +104,19 @@ class Rules(Row):
                 "the generator is one thread and takes a core of its own when it is busy"]
 
 
-class Strangers(Ruled):
-    """A hub with a user whose password is guessed at, and TLS beside the plain listener."""
+class Strangers(Guarded):
+    """With a user whose password is guessed at, and TLS beside the plain listener."""
+
+    more, level = ("mqtts",), "error"
 
     def __init__(self):
-        super().__init__(0)
-        self.settings = "access.anonymous=all, one user with a password, a TLS listener beside the plain one"
+        super().__init__(said="access.anonymous=all, one user with a password, a TLS listener beside the plain one")
         self.extra = ["--tls", "auto", "--set", "tls.listeners=mqtt", "--set", "mqtt.tls_addr=127.0.0.1:0",
                       "--set", "access.anonymous=all"]
 
-    def start(self, folder):
-        data = os.path.join(folder, "data")
-        subprocess.run([self.binary, "user", "add", "someone", "--data", data, "--password-file", "-"], input=b"correct horse battery\n",
-                       check=True, capture_output=True)
-        command = [self.binary, "serve", "--data", data, "--apps", "none", "--http", "127.0.0.1:0", "--frames", "off",
-                   "--mqtt", "127.0.0.1:0", *self.extra]
-        child = self._spawn(command, stdout=subprocess.PIPE, env={**os.environ, "HEADWATER_LOGGING_LEVEL": "error"})
-        found = children.lines_of(child, ["mqtt", "mqtts", "http"])
-        self.addr, self.tls, self.http = found["mqtt"], found["mqtts"], found["http"]
-        children.wait_until(self.answers, self.name, child, step=0.005)
+    def prepare(self, data):
+        subprocess.run([self.binary, "user", "add", "someone", "--data", data, "--password-file", "-"],
+                       input=b"correct horse battery\n", check=True, capture_output=True)
 
 
 class Floods(Row):
@@ -131,7 +138,7 @@ class Floods(Row):
 
     def measure(self, one, tables, run):
         for table, (_, kind, where) in zip(tables, self.kinds):
-            if not hasattr(one, where) and where == "tls":
+            if where == "tls" and not isinstance(one, Strangers):
                 continue
             with run.serve(one):
                 before = self.pairs(one, run)
