@@ -63,7 +63,7 @@ impl Apps {
             return;
         }
         let settings = IntakeSettings { frames: ground.frames.clone(), clock: ground.config.hub.clock.clone() };
-        self.add(App::Intake, intake::routes(ground.hub.clone(), settings));
+        self.add(Some(App::Intake), intake::routes(ground.hub.clone(), settings));
     }
 
     async fn start_shop(&mut self, ground: &Ground<'_>) -> anyhow::Result<()> {
@@ -88,7 +88,7 @@ impl Apps {
                 bus: ground.bus.clone(),
                 callers: Arc::new(caller),
             };
-            self.add(App::Shop, shop::routes(ground.hub.clone(), settings));
+            self.add(Some(App::Shop), shop::routes(ground.hub.clone(), settings));
         }
         Ok(())
     }
@@ -115,12 +115,7 @@ impl Apps {
             clock: ground.config.hub.clock.clone(),
             cap_sender: settings.cap_sender.clone(),
         };
-        let routes = alerts::routes(ground.hub.clone(), settings);
-        if has(Role::Notifier) {
-            self.add(App::Alerts, routes);
-        } else {
-            self.routes = std::mem::take(&mut self.routes).merge(routes);
-        }
+        self.add(has(Role::Notifier).then_some(App::Alerts), alerts::routes(ground.hub.clone(), settings));
         Ok(())
     }
 
@@ -136,8 +131,9 @@ impl Apps {
         Ok(())
     }
 
-    fn add(&mut self, app: App, routes: Router) {
-        self.shown.push(app);
+    /// Takes in routes, and the application whose page is among them.
+    fn add(&mut self, shown: Option<App>, routes: Router) {
+        self.shown.extend(shown);
         self.routes = std::mem::take(&mut self.routes).merge(routes);
     }
 

@@ -1,7 +1,5 @@
 //! `headwater dead`: a message that no service can read, from its death to its end.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -14,16 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const GROUP: &str = "service/shop_order";
 
 fn publish(hub: &Hub, topic: &str, payload: &str) {
-    let mut socket = TcpStream::connect(hub.http).unwrap();
-    let length = payload.len();
-    write!(
-        socket,
-        "POST /v1/events/{topic} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{payload}"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let output = hub.run(&["pub", topic, payload, "--addr", &hub.addr()]);
+    assert!(output.status.success(), "{}", stderr(&output));
 }
 
 /// What the command prints, once it does what is expected of it.
