@@ -238,3 +238,24 @@ fn the_decoders_are_fuzzed() {
         .collect();
     assert!(!targets.is_empty());
 }
+
+#[test]
+fn the_readmes_first_command_has_one_program_to_run() {
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--locked", "--offline"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let workspace: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo answers in JSON");
+    let list = |value: &serde_json::Value| value.as_array().expect("a list").clone();
+    let defaults = list(&workspace["workspace_default_members"]);
+    let programs: Vec<_> = list(&workspace["packages"])
+        .into_iter()
+        .filter(|package| defaults.contains(&package["id"]))
+        .flat_map(|package| list(&package["targets"]))
+        .filter(|target| list(&target["kind"]).contains(&"bin".into()))
+        .map(|target| target["name"].clone())
+        .collect();
+    assert_eq!(programs, ["headwater"], "`cargo run` must know which");
+}
