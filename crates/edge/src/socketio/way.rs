@@ -192,11 +192,14 @@ impl State {
 impl Sink for WaySink {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut state = self.0.lock();
-        if let Some(socket) = state.socket.clone() {
-            if !state.kept.is_empty() && !state.flush(&socket)? {
+        if let Some(socket) = &state.socket {
+            if state.kept.is_empty() {
+                return socket.try_write(slices);
+            }
+            let socket = socket.clone();
+            if !state.flush(&socket)? {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            drop(state);
             return socket.try_write(slices);
         }
         if state.whole >= POLLED_MAX {

@@ -1,6 +1,5 @@
 //! One watcher: a socket that the hub writes to, and that is read only to notice that the client has gone.
 
-use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
@@ -9,13 +8,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_event::{Position, Principal};
-use headwater_hub::{Arrival, From as Begin, Hub, Outlet, OutletSettings, Present, Sink, Watch, WatchError};
+use headwater_hub::{Arrival, From as Begin, Hub, Outlet, OutletSettings, Present, Watch, WatchError};
 use tokio::net::TcpStream;
 
 use super::ask::Ask;
 use super::spelling::{ServerSent, id};
 use crate::accept::Stopping;
 use crate::http::poll_discard;
+use crate::ws::socket::Socket;
 
 /// How often a silent connection shows that it lives: WHATWG HTML section 9.2.7 advises about 15 s, as proxies give up on
 /// silent connections after 30 s or more.
@@ -44,14 +44,6 @@ pub struct Refused {
     pub stream: Option<TcpStream>,
     /// What the answer is to be.
     pub why: WatchError,
-}
-
-struct Socket(Arc<TcpStream>);
-
-impl Sink for Socket {
-    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(slices)
-    }
 }
 
 impl Watcher {

@@ -39,6 +39,10 @@ impl Socket {
 
 impl Sink for Socket {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(slices)
+        match slices {
+            // `send` costs a tenth less than `writev`, and nearly always there is one.
+            [one] => self.0.try_write(one),
+            more => self.0.try_write_vectored(more),
+        }
     }
 }
