@@ -2,18 +2,18 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use headwater_service::StoreUrl;
 use headwater_service::testing::Postgres;
 use serde_json::{Value, json};
 
-use crate::http_client::HttpClient;
+use crate::http_client::{HttpClient, Response, get, post};
 use crate::mosquitto::Mosquitto;
 use crate::program::{PATIENCE, Place, Running};
 
-/// How many orders each run places.
-const ORDERS: usize = 200;
+/// How many orders of two the stock is enough for.
+const STOCK_FOR: usize = 100;
 
 /// A role in a process of its own.
 struct Worker {
@@ -35,8 +35,12 @@ impl Worker {
         self.running.take().expect("it runs").kill();
     }
 
+    fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
     fn start_again(&mut self) {
-        self.running = Some(self.place.start());
+        self.running.get_or_insert_with(|| self.place.start());
     }
 
     fn http(&self) -> SocketAddr {
@@ -108,6 +112,13 @@ impl Shop {
         }
     }
 
+    /// Places so many orders of two, each known by its number.
+    fn orders(&self, count: usize, ids: &mut Vec<String>) {
+        for _ in 0..count {
+            ids.push(self.order(1_000 + ids.len(), 2, 2));
+        }
+    }
+
     /// Waits until the order has a status other than `unknown`, and another than this.
     fn status_beyond(&self, id: &str, not: &str) -> String {
         let begun = Instant::now();
@@ -166,28 +177,47 @@ fn an_order_goes_its_way(shop: &Shop) {
     shop.audit();
 }
 
-/// Orders come while one process after the other is killed; each that was taken is decided, and the books balance.
-fn orders_outlive_kills(shop: &mut Shop, kill_front: bool) {
+/// Orders come while one process after the other is killed at any moment; each that was taken is decided, and the books
+/// balance.
+fn orders_outlive_kills(shop: &mut Shop) {
+    let seed = fastrand::u64(..);
+    println!("the kills are those of seed {seed}");
+    let mut chance = fastrand::Rng::with_seed(seed);
     let mut ids = Vec::new();
-    for at in 0..ORDERS {
-        ids.push(shop.order(1_000 + at, 2, 2));
-        match at % 40 {
-            7 => shop.inventory.kill(),
-            15 => shop.inventory.start_again(),
-            20 => shop.order.kill(),
-            28 => shop.order.start_again(),
-            35 if kill_front => {
-                shop.front.kill();
-                shop.front.start_again();
-            }
-            _ => {}
+    for _ in 0..kills() {
+        shop.orders(chance.usize(1..10), &mut ids);
+        spin_for(Duration::from_micros(chance.u64(0..5_000)));
+        match chance.u8(0..3) {
+            0 => shop.inventory.kill(),
+            1 => shop.order.kill(),
+            _ => shop.front.kill(),
         }
+        if shop.front.is_running() {
+            // The others' work waits for them.
+            shop.orders(chance.usize(0..10), &mut ids);
+        }
+        [&mut shop.inventory, &mut shop.order, &mut shop.front].into_iter().for_each(Worker::start_again);
     }
+    // More than there is stock for.
+    shop.orders((STOCK_FOR + 1).saturating_sub(ids.len()), &mut ids);
     let decided: Vec<_> = ids.iter().map(|id| shop.status_beyond(id, "")).collect();
     let successful = decided.iter().filter(|status| *status == "successful").count();
-    assert_eq!(successful, 100, "200 of it are enough for 100 orders of 2: {decided:?}");
+    assert_eq!(successful, STOCK_FOR, "200 of it are enough for 100 orders of 2: {decided:?}");
     shop.balance_becomes(2, 0);
     shop.audit();
+}
+
+/// How often one of them is killed.
+fn kills() -> usize {
+    std::env::var("HEADWATER_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
+}
+
+/// Lets a time pass that is shorter than a sleep can be.
+fn spin_for(time: Duration) {
+    let begun = Instant::now();
+    while begun.elapsed() < time {
+        std::hint::spin_loop();
+    }
 }
 
 fn sqlite(folder: &Path) -> String {
@@ -199,7 +229,7 @@ fn the_shop_is_three_processes_over_a_hub() {
     let folder = tempfile::tempdir().unwrap();
     let mut shop = Shop::over_its_front(&sqlite(folder.path()));
     an_order_goes_its_way(&shop);
-    orders_outlive_kills(&mut shop, true);
+    orders_outlive_kills(&mut shop);
 }
 
 #[test]
@@ -208,15 +238,60 @@ fn the_shop_is_three_processes_over_mosquitto() {
     let folder = tempfile::tempdir().unwrap();
     let mut shop = Shop::over(&mosquitto.url(), &sqlite(folder.path()));
     an_order_goes_its_way(&shop);
-    orders_outlive_kills(&mut shop, true);
+    orders_outlive_kills(&mut shop);
+}
+
+fn database(postgres: &Postgres) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let StoreUrl::Postgres { config } = runtime.block_on(postgres.database()) else { unreachable!() };
+    config
+}
+
+#[test]
+fn the_shop_is_three_processes_over_mosquitto_on_postgresql() {
+    let Some(postgres) = Postgres::start() else { return };
+    let mosquitto = Mosquitto::start();
+    let mut shop = Shop::over(&mosquitto.url(), &database(&postgres));
+    an_order_goes_its_way(&shop);
+    orders_outlive_kills(&mut shop);
 }
 
 #[test]
 fn the_shop_is_three_processes_over_a_hub_on_postgresql() {
     let Some(postgres) = Postgres::start() else { return };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let StoreUrl::Postgres { config: url } = runtime.block_on(postgres.database()) else { unreachable!() };
-    let mut shop = Shop::over_its_front(&url);
+    let mut shop = Shop::over_its_front(&database(&postgres));
     an_order_goes_its_way(&shop);
-    orders_outlive_kills(&mut shop, true);
+    orders_outlive_kills(&mut shop);
+}
+
+#[test]
+fn readyz_says_what_the_shop_waits_for_when_another_program_holds_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let shop = Worker::start("all", "", &sqlite(folder.path()));
+    let other = rusqlite::Connection::open(folder.path().join("shop_inventory.sqlite")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let body = br#"{"items":[{"inventoryId":1,"count":150}]}"#;
+    let answer = post(shop.http(), "/shop/order", &[("content-type", "application/json")], body);
+    assert_eq!(answer.status, 201, "the log has it: {}", answer.text());
+    let ready = until(|| get(shop.http(), "/readyz"), |ready| ready.status == 503);
+    assert!(ready.text().contains("another program holds the file"), "{}", ready.text());
+    let id = answer.json()["orderId"].as_str().unwrap().to_owned();
+    let status = || get(shop.http(), &format!("/shop/order/{id}"));
+    assert_eq!(status().json()["order_status"], "unknown");
+    other.execute_batch("ROLLBACK").unwrap();
+    until(status, |answer| answer.json()["order_status"] == "successful");
+    until(|| get(shop.http(), "/readyz"), |ready| ready.status == 200);
+}
+
+/// Asks again until the answer is as wanted.
+fn until(ask: impl Fn() -> Response, is_it: impl Fn(&Response) -> bool) -> Response {
+    let begun = Instant::now();
+    loop {
+        let answer = ask();
+        if is_it(&answer) {
+            return answer;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{}: {}", answer.status, answer.text());
+        std::thread::yield_now();
+    }
 }
