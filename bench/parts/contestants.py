@@ -273,7 +273,7 @@ class Postgres(Contestant):
         subprocess.run(self.as_user([f"{self.programs()}/initdb", "-D", data, "-A", "trust", "-U", "postgres"]),
                        check=True, capture_output=True)
         self._spawn(self.as_user([f"{self.programs()}/postgres", "-D", data, "-p", str(self.port), "-h", "127.0.0.1",
-                                  "-k", "", "-c", "max_connections=300"]), stdout=subprocess.DEVNULL)
+                                  "-k", "", "-c", "max_connections=300", "-c", "track_wal_io_timing=on"]), stdout=subprocess.DEVNULL)
         self.addr = f"127.0.0.1:{self.port}"
         self.psql = [f"{self.programs()}/psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres",
                      "-d", "postgres"]
@@ -281,6 +281,14 @@ class Postgres(Contestant):
                             self.name, self.child)
         table = "create table event (seq bigserial primary key, client int not null, payload bytea not null)"
         subprocess.run([*self.psql, "-c", table], check=True, capture_output=True)
+
+    def counted(self):
+        """What the server has done so far: commits (pg_stat_database), syncs of the WAL and their seconds (pg_stat_wal)."""
+        # A session tells what it did a second after it did it, at the latest.
+        time.sleep(1.2)
+        query = ("select sum(xact_commit), wal_sync, wal_sync_time / 1000 from pg_stat_database, pg_stat_wal "
+                 "group by wal_sync, wal_sync_time")
+        return [float(part) for part in output([*self.psql, "-At", "-F", " ", "-c", query]).split()]
 
     def offer(self, load):
         """pgbench has one transaction under way on each connection; the load's in-flight is reached by connections."""

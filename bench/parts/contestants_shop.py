@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 
 from . import children
 from .contestants import BENCH, Contestant, Headwater, Postgres, ready
@@ -63,10 +64,36 @@ class HeadwaterShopOnPostgres(HeadwaterShop):
             # A service that has never run hears over MQTT only what comes after it joined.
             children.wait_until(lambda: ready(self.addr), "/readyz", child, step=0.01)
 
+    def offer(self, load):
+        before, begun = self.server.counted(), time.monotonic()
+        report = super().offer(load)
+        took = time.monotonic() - begun
+        commits, syncs, syncing = (after - former for after, former in zip(self.server.counted(), before))
+        # The warm-up's orders are part of it, so the rates are over all of the load.
+        report["postgres"] = {"commits": commits / took, "syncs": syncs / took, "syncing": 100 * syncing / took}
+        return report
+
     def stop(self):
         for child in reversed(getattr(self, "others", [])):
             children.stop(child)
         self.server.stop()
+
+
+class BareRoute(Headwater):
+    """The yardstick of reads: axum with one route that has the answer's bytes at hand."""
+
+    name = "bare axum route"
+    promise = "none: the bytes never change"
+
+    def __init__(self):
+        Headwater.__init__(self, said="`headwater bench get --bare`")
+
+    def start(self, folder):
+        page = os.path.join(folder, "page")
+        with open(page, "wb") as file:
+            file.write(self.page)
+        child = self._spawn([self.binary, "bench", "get", "--path", "/shop/inventory", "--bare", page], stdout=subprocess.PIPE)
+        self.addr = children.lines_of(child, ["http"])["http"]
 
 
 class UsualShop(HeadwaterShop):

@@ -417,6 +417,7 @@ class Slow(Row):
                ("during", "others' p99 ms during", False), ("ratio", "during / before", False),
                ("got", "of what they missed, the stalled got", True), ("gaps", "gap frames", False),
                ("lost", "lost without a word", False)]
+    words = []
 
     def contestants(self):
         return [who.Headwater()]
@@ -428,7 +429,7 @@ class Slow(Row):
         one.binary = run.binary
         folder = run.folder()
         os.makedirs(folder)
-        report = one.run(["slow", "--data", folder, "--before", run.seconds(15), "--duration", run.seconds(60, 4)])
+        report = one.run(["slow", "--data", folder, *self.words, "--before", run.seconds(15), "--duration", run.seconds(60, 4)])
         shutil.rmtree(folder, ignore_errors=True)
         before, during = report["others_before_ms"]["p99"], report["others_during_ms"]["p99"]
         tables[0].add(one.name, {
@@ -443,9 +444,9 @@ class Slow(Row):
 
 
 def all_rows():
-    from . import rows_alerts, rows_guard, rows_mqtt, rows_shop  # they build on this module
+    from . import rows_alerts, rows_guard, rows_mqtt, rows_shop, rows_socketio  # they build on this module
 
     rows = [frames_throughput(), frames_many(), frames_one(), Fanout(), Overload(), Recovery(), Backlog(), Start(),
-            Memory(), Slow(), Designs(), rows_shop.Shop(), rows_shop.ShopNotice(), *rows_alerts.all_alerts(),
+            Memory(), Slow(), Designs(), *rows_shop.all_shop(), *rows_socketio.all_socketio(), *rows_alerts.all_alerts(),
             *rows_mqtt.all_mqtt(), *rows_guard.all_guard()]
     return {row.name: row for row in rows}

@@ -1,6 +1,5 @@
 """Public alerts: from a source's post to the last client's socket, beside the pipeline that teams build from parts."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -9,30 +8,17 @@ import tempfile
 from . import children
 from .contestants import PEERS, Headwater, RabbitMq, Redis
 from .report import Table
-from .rows import Row, at_least, at_most
+from .rows import SPEED, Row, at_least, at_most, speed
 
 FOLDER = os.path.join(PEERS, "alerts")
-
-
-def drive(post, sockets, clients, posts, sources, seconds):
-    """The driver of bench/peers/alerts, the same for both."""
-    command = ["node", "drive.js", post, sockets, str(clients), str(posts)]
-    env = {**os.environ, "SOURCES": str(sources), "SECONDS": str(seconds)}
-    done = subprocess.run(command, cwd=FOLDER, env=env, capture_output=True, text=True, timeout=900)
-    if done.returncode != 0:
-        raise RuntimeError(f"drive.js: {done.stderr.strip()[-300:]}")
-    return json.loads(done.stdout)
 
 
 class HeadwaterAlerts(Headwater):
     promise = "on disk (fdatasync) before the 200; told once, whatever is killed"
 
-    def missing(self):
-        return None if os.path.isdir(os.path.join(FOLDER, "node_modules")) else "npm's socket.io-client (bench/peers/install)"
-
     def start(self, folder):
         super().start(folder)
-        self.post, self.sockets = f"http://{self.http}/api/alerts", f"http://{self.http}"
+        self.post = self.sockets = self.http
 
 
 class Pipeline(RabbitMq):
@@ -64,7 +50,7 @@ class Pipeline(RabbitMq):
             self.parts.append(part)
             if wanted:
                 found[role] = children.lines_of(part, [wanted])[wanted]
-        self.post, self.sockets = f"http://{found['listener']}/api/alerts", f"http://{found['notifier']}"
+        self.post, self.sockets = found["listener"], found["notifier"]
 
     def stop(self):
         for part in self.parts:
@@ -75,33 +61,39 @@ class Pipeline(RabbitMq):
 
 class Alerts(Row):
     name, title, rounds_max = "alerts", "Public alerts: a post, and everybody hears it", 3
-    what = ("One post after the other, timed until the last socket.io client has it; then 256 sources that each wait for their answer. "
-            "The driver and its clients are one Node process, the same for both.")
-    columns = [("p50", "p50 ms post to last client", False), ("p99", "p99 ms", False), ("taken", "posts taken/s", True)]
-    loads = [("1 client, then 256 sources", 1, 500, 256), ("1,000 clients", 1_000, 100, 0)]
+    what = ("A source posts reports at a steady rate, timed from when each is due until the last socket.io client has its alert. "
+            "Then 256 sources that each wait for their answer, with one client that listens.")
+    columns = [("p50", "p50 ms post to last client", False), ("p99", "p99 ms", False), ("cpu", "server CPU µs a delivery", False)]
+    loads = [(1, 50), (1_000, 10), (10_000, 4)]
 
     def contestants(self):
         return [HeadwaterAlerts(), Pipeline()]
 
     def tables(self):
-        return [Table(title, self.columns, "p50") for title, *_ in self.loads]
+        words = [f"{clients:,} client{'s' if clients > 1 else ''}, {rate} alerts/s" for clients, rate in self.loads]
+        return [*(Table(title, self.columns, "p50") for title in words), Table("256 sources", SPEED, "per_second")]
 
     def measure(self, one, tables, run):
-        for table, (_, clients, posts, sources) in zip(tables, self.loads):
+        for table, (clients, rate) in zip(tables, self.loads):
             with run.serve(one):
-                found = drive(one.post, one.sockets, clients, posts // 10 if run.quick else posts, sources, 2 if run.quick else 10)
-                table.add(one.name, {"p50": found["from_sent"]["p50_ms"], "p99": found["from_sent"]["p99_ms"],
-                                     "taken": found["taken_per_s"] if sources else None})
+                report = one.run(["fanout", "--protocol", "socketio", "--publish", "alerts", "--addr", one.sockets, "--publish-addr", one.post,
+                                  "--watchers", str(clients), "--rate", str(rate), "--size", "34", "--server-pid", str(one.pid),
+                                  "--duration", run.seconds(10), "--warmup", run.seconds(2, 1)])
+                table.add(one.name, {"p50": report["last_ms"]["p50"], "p99": report["last_ms"]["p99"],
+                                     "cpu": report["server_cpu_us_per_delivery"]})
+        with run.serve(one):
+            load = ["--connections", "256", "--in-flight", "1", "--duration", run.seconds(10), "--warmup", run.seconds(2, 1)]
+            tables[-1].add(one.name, speed(one.run(["alerts", "--addr", one.post, "--server-pid", str(one.pid), *load])))
 
     def goals(self, tables):
         peer = "Node with RabbitMQ and Redis"
-        goals = [(f"{text} ({table.title})", measured, good) for table in tables
+        goals = [(f"{text} ({table.title})", measured, good) for table in tables[:-1]
                  for text, measured, good in [at_most(table, peer, "p50", 0.1)]]
-        return [*goals, at_least(tables[0], peer, "taken", 20)]
+        return [*goals, at_least(tables[-1], peer, "per_second", 20)]
 
     def notes(self):
         return ["both take reports of the form of docs/alerts.md; the pipeline has no record, CAP or recovery",
-                "with 1,000 clients most of the time is the driver's: one Node process decodes every client's event"]
+                "the pipeline's CPU is that of RabbitMQ alone: its parts are processes of their own"]
 
 
 def all_alerts():

@@ -1,11 +1,16 @@
 """The shop: orders end to end."""
 
-from .contestants_shop import HeadwaterShop, HeadwaterShopOnPostgres, UsualShop
+import urllib.request
+
+from .contestants_shop import BareRoute, HeadwaterShop, HeadwaterShopOnPostgres, UsualShop
 from .report import Table
-from .rows import Row, at_least, no_more_than
+from .rows import SPEED, Row, at_least, no_more_than, speed
 
 COLUMNS = [("per_second", "orders/s", True), ("ack99", "p99 ms to 201", False), ("p50", "p50 ms to decided", False),
            ("p99", "p99 ms to decided", False), ("cpu", "server CPU µs each", False)]
+
+COUNTED = [("commits", "commits/s (pg_stat_database)", False), ("orders", "orders a commit", True), ("syncs", "WAL syncs/s (pg_stat_wal)", False),
+           ("syncing", "% of the time in a sync", False)]
 
 
 def values(report):
@@ -24,11 +29,15 @@ class Shop(Row):
         return [HeadwaterShop(), HeadwaterShopOnPostgres(), UsualShop()]
 
     def tables(self):
-        return [Table("64 clients", COLUMNS, "per_second")]
+        return [Table("64 clients", COLUMNS, "per_second"), Table("what PostgreSQL counts meanwhile", COUNTED, "commits")]
 
     def measure(self, one, tables, run):
         with run.serve(one):
-            tables[0].add(one.name, values(one.offer(["--clients", "64", "--duration", run.seconds(20), "--warmup", run.seconds(3, 1)])))
+            report = one.offer(["--clients", "64", "--duration", run.seconds(20), "--warmup", run.seconds(3, 1)])
+            tables[0].add(one.name, values(report))
+            if "postgres" in report:
+                counted = report["postgres"]
+                tables[1].add(one.name, {**counted, "orders": report["per_second"] / counted["commits"]})
 
     def goals(self, tables):
         rate = tables[0].median("Headwater", "per_second")
@@ -51,3 +60,33 @@ class ShopNotice(Row):
     def measure(self, one, tables, run):
         with run.serve(one):
             tables[0].add(one.name, values(one.offer(["--clients", "1", "--duration", run.seconds(10), "--warmup", run.seconds(2, 1)])))
+
+
+class Catalogue(Row):
+    name, title = "shop-catalogue", "Reads of the catalogue"
+    what = ("64 clients that ask for `GET /shop/inventory` again and again, each on a connection that stays open; beside it a bare "
+            "axum route that answers with the same bytes.")
+
+    def contestants(self):
+        return [HeadwaterShop(), BareRoute()]
+
+    def tables(self):
+        return [Table("64 clients", SPEED, "per_second")]
+
+    def measure(self, one, tables, run):
+        if isinstance(one, BareRoute):
+            one.page = self.page
+        with run.serve(one):
+            if isinstance(one, HeadwaterShop):
+                with urllib.request.urlopen(f"http://{one.addr}/shop/inventory", timeout=10) as answer:
+                    self.page = answer.read()
+            report = one.run(["get", "--path", "/shop/inventory", "--addr", one.addr, "--server-pid", str(one.pid), "--connections", "64",
+                              "--in-flight", "1", "--duration", run.seconds(8), "--warmup", run.seconds(2, 1)])
+            tables[0].add(one.name, speed(report))
+
+    def goals(self, tables):
+        return [at_least(tables[0], "bare axum route", "per_second", 0.8)]
+
+
+def all_shop():
+    return [Shop(), ShopNotice(), Catalogue()]

@@ -10,8 +10,8 @@ use serde_json::json;
 use super::crowd::{self, CrowdSettings, Shared};
 use super::options::{address, duration};
 use super::process;
-use super::report;
-use super::watcher::Protocol;
+use super::report::{self, Spent};
+use super::watcher::{Protocol, Wish};
 
 /// What `bench connect` takes.
 #[derive(clap::Args, Debug)]
@@ -28,6 +28,12 @@ pub struct ConnectArgs {
     /// What they watch
     #[arg(long, value_name = "FILTER", default_value = "bench/#")]
     filter: String,
+    /// Who they are, in a Socket.IO handshake: a JSON object
+    #[arg(long, value_name = "JSON", default_value = "")]
+    auth: String,
+    /// They are in when they were told a text that has this in it; by Socket.IO
+    #[arg(long, value_name = "TEXT")]
+    until: Option<String>,
     /// How long they stay before the server's memory is looked at
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
     hold: Duration,
@@ -51,21 +57,21 @@ const FIRST: usize = 100;
 /// When the server can't be reached or doesn't let all in.
 pub fn run(args: &ConnectArgs) -> anyhow::Result<()> {
     process::raise_open_files(args.connections as u64 + 1_024);
-    let settings = |watchers| CrowdSettings {
-        addr: args.addr,
-        protocol: args.protocol,
-        filter: args.filter.clone(),
-        watchers,
-        threads: args.threads,
-        can_stall: 0,
+    let wish = Wish {
+        auth: args.auth.clone(),
+        until: args.until.clone(),
+        ..Wish::new(args.addr, args.protocol, &args.filter)
     };
+    let settings = |watchers| CrowdSettings { wish: wish.clone(), watchers, threads: args.threads, can_stall: 0 };
     let rss = || args.server_pid.map(|pid| process::usage(pid).map(|usage| usage.rss)).transpose();
     crowd::watch(&settings(FIRST.min(args.connections)), &Shared::new(), || Ok(()))?;
     thread::sleep(args.hold);
     let before = rss()?;
     let begin = Instant::now();
+    let mut spent = Spent::begin(args.server_pid)?;
     let ((took, after), _) = crowd::watch(&settings(args.connections), &Shared::new(), || {
         let took = begin.elapsed();
+        spent.end(args.server_pid)?;
         thread::sleep(args.hold);
         Ok((took, rss().context("the server is gone")?))
     })?;
@@ -74,10 +80,12 @@ pub fn run(args: &ConnectArgs) -> anyhow::Result<()> {
     let each = grown.map(|grown| grown / args.connections as f64);
     let object = json!({
         "connections": args.connections, "connections_per_second": per_second,
+        "server_cpu_us_per_connection": spent.server_cpu().map(|cpu| cpu * 1e6 / args.connections as f64),
         "server_rss_before": before, "server_rss_after": after, "bytes_per_connection": each,
     });
     let mut lines = vec![format!("{} connections, {per_second:.0}/s", args.connections)];
     lines.extend(each.map(|each| format!("server {:.2} KiB of RSS each", each / 1_024.0)));
+    lines.push(spent.line(args.connections as u64));
     report::print(args.json, &object, &lines)?;
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! Watchers by the thousand on a few threads, and what they were told.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -11,7 +10,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use super::load::nanos;
 use super::tally::Latencies;
-use super::watcher::{self, Protocol, Told, Watcher};
+use super::watcher::{self, Told, Watcher, Wish};
 
 /// What is read at once, in bytes.
 const READ_LEN: usize = 256 * 1_024;
@@ -23,9 +22,7 @@ pub const PARTS: usize = 4;
 /// Who watches.
 #[derive(Clone, Debug)]
 pub struct CrowdSettings {
-    pub addr: SocketAddr,
-    pub protocol: Protocol,
-    pub filter: String,
+    pub wish: Wish,
     pub watchers: usize,
     pub threads: usize,
     /// The first so many can be told to stop reading.
@@ -213,8 +210,8 @@ struct Part {
 
 impl Part {
     fn open(&mut self, at: usize, settings: &CrowdSettings) -> anyhow::Result<()> {
-        let (stream, read) = watcher::open(at, settings.protocol, settings.addr, &settings.filter)?;
-        let mut watcher = Watcher::new(stream, settings.protocol, read);
+        let (stream, read) = watcher::open(at, &settings.wish)?;
+        let mut watcher = Watcher::new(stream, settings.wish.protocol, read);
         let token = Token(self.watchers.len());
         self.poll.registry().register(&mut watcher.stream, token, Interest::READABLE)?;
         self.watchers.push((watcher, at < settings.can_stall));

@@ -10,7 +10,7 @@ use super::crowd::{self, Arrivals, CrowdSettings, Shared};
 use super::options::{TellArgs, address, duration};
 use super::publisher::{Publisher, Way};
 use super::report::{self, Spent};
-use super::watcher::Protocol;
+use super::watcher::{Protocol, Wish};
 use super::{floor, process};
 use crate::exit;
 
@@ -85,9 +85,7 @@ pub fn run(args: &FanoutArgs) -> anyhow::Result<()> {
     }
     process::raise_open_files(args.watchers as u64 + 1_024);
     let settings = CrowdSettings {
-        addr: args.addr,
-        protocol: args.protocol,
-        filter: args.filter.clone(),
+        wish: Wish::new(args.addr, args.protocol, &args.filter),
         watchers: args.watchers,
         threads: args.threads,
         can_stall: 0,

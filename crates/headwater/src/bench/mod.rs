@@ -7,6 +7,7 @@ mod crowd;
 mod dialect;
 mod fanout;
 mod floor;
+mod get;
 mod hub;
 mod limit;
 mod load;
@@ -48,8 +49,12 @@ enum What {
     Frames(publishing::FramesArgs),
     /// Events by HTTP POST
     Http(publishing::HttpArgs),
+    /// Public alerts by HTTP POST, each of another place
+    Alerts(publishing::AlertsArgs),
     /// Events by WebSocket
     Pub(publishing::PubArgs),
+    /// Reads of one page by HTTP GET, and the bare route that is their yardstick
+    Get(get::GetArgs),
     /// One publisher and many watchers: time to each and to the last, server CPU a delivery
     Fanout(fanout::FanoutArgs),
     /// Idle watchers: server memory each, connections a second
@@ -81,7 +86,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     match args.what {
         What::Frames(args) => publishing::frames(&args),
         What::Http(args) => publishing::http(&args),
+        What::Alerts(args) => publishing::alerts(&args),
         What::Pub(args) => publishing::websocket(&args),
+        What::Get(args) => get::run(&args),
         What::Fanout(args) => fanout::run(&args),
         What::Connect(args) => connect::run(&args),
         What::Overload(args) => overload::run(&args),

@@ -9,6 +9,7 @@ use anyhow::{bail, ensure};
 use mio::{Events, Interest, Poll, Token};
 
 use super::crowd::Shared;
+use super::dialect::alerts::Alerts;
 use super::dialect::control::Control;
 use super::dialect::frames::Frames;
 use super::dialect::http::Http;
@@ -27,6 +28,8 @@ pub enum Way {
     Http,
     /// Headwater's WebSocket
     Ws,
+    /// Public alerts, by HTTP
+    Alerts,
     /// The control connection of a small server
     Control,
 }
@@ -37,6 +40,7 @@ impl Way {
             Self::Frames => Box::new(Frames::new()),
             Self::Http => Box::new(Http::new(topic)),
             Self::Ws => Box::new(WebSocket::new(topic)),
+            Self::Alerts => Box::new(Alerts::new(0)),
             Self::Control => Box::new(Control),
         }
     }
@@ -94,8 +98,9 @@ impl<'a> Publisher<'a> {
             if due >= begin + nanos(duration) {
                 return Ok(());
             }
-            if self.shared.now() < due || self.sender.room() == 0 {
-                self.turn()?;
+            let early = Duration::from_nanos(due.saturating_sub(self.shared.now()));
+            if !early.is_zero() || self.sender.room() == 0 {
+                self.turn(early.min(STEP))?;
                 continue;
             }
             self.publish(due)?;
@@ -124,7 +129,7 @@ impl<'a> Publisher<'a> {
             if self.published - first < come + window && self.sender.room() > 0 {
                 self.publish(self.shared.now())?;
             } else {
-                self.turn()?;
+                self.turn(STEP)?;
             }
         }
         Ok(())
@@ -138,12 +143,12 @@ impl<'a> Publisher<'a> {
         Ok(())
     }
 
-    /// Reads answers, or waits a moment.
-    fn turn(&mut self) -> anyhow::Result<()> {
+    /// Reads answers, or waits for `step` when there are none.
+    fn turn(&mut self, step: Duration) -> anyhow::Result<()> {
         self.shared.check()?;
         self.poll.poll(&mut self.events, Some(Duration::ZERO))?;
         if self.events.is_empty() {
-            thread::sleep(STEP);
+            thread::sleep(step);
             return Ok(());
         }
         self.sender.write()?;
@@ -168,7 +173,7 @@ impl<'a> Publisher<'a> {
                 self.shared.check()?;
                 thread::sleep(STEP);
             } else {
-                self.turn()?;
+                self.turn(STEP)?;
             }
         }
         ensure!(self.refused == 0, "the server refused {} of {} events", self.refused, self.published);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::dialect::Dialect;
+use super::dialect::alerts::Alerts;
 use super::dialect::amqp::{Amqp, Kind};
 use super::dialect::frames::Frames;
 use super::dialect::http::Http;
@@ -39,6 +40,16 @@ pub struct HttpArgs {
     /// Where the events go
     #[arg(long, value_name = "TOPIC", default_value = "bench/http")]
     topic: String,
+    #[command(flatten)]
+    load: LoadArgs,
+}
+
+/// What `bench alerts` takes.
+#[derive(clap::Args, Debug)]
+pub struct AlertsArgs {
+    /// The listener of alerts
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = address)]
+    addr: SocketAddr,
     #[command(flatten)]
     load: LoadArgs,
 }
@@ -110,6 +121,14 @@ pub fn http(args: &HttpArgs) -> anyhow::Result<()> {
     publish(args.addr, &args.load, |_| Box::new(Http::new(&args.topic)))
 }
 
+/// Runs `bench alerts`.
+///
+/// # Errors
+/// When the server can't be reached or breaks off.
+pub fn alerts(args: &AlertsArgs) -> anyhow::Result<()> {
+    publish(args.addr, &args.load, |source| Box::new(Alerts::new(source)))
+}
+
 /// Runs `bench pub`.
 ///
 /// # Errors
@@ -129,7 +148,15 @@ pub fn peer(args: &PeerArgs) -> anyhow::Result<()> {
 /// How long a load with a count may take.
 const COUNT_TIME_MAX: Duration = Duration::from_secs(3_600);
 
-fn publish(addr: SocketAddr, args: &LoadArgs, dialect: impl FnMut(usize) -> Box<dyn Dialect>) -> anyhow::Result<()> {
+/// Offers the load in a dialect, and tells what came of it.
+///
+/// # Errors
+/// When the server can't be reached or breaks off, or an option makes no sense.
+pub fn publish(
+    addr: SocketAddr,
+    args: &LoadArgs,
+    dialect: impl FnMut(usize) -> Box<dyn Dialect>,
+) -> anyhow::Result<()> {
     if args.connections == 0 || args.in_flight == 0 || args.rate.is_some_and(|rate| rate <= 0.0) {
         return exit::usage("--connections, --in-flight and --rate begin at 1");
     }

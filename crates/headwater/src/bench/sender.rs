@@ -107,7 +107,7 @@ impl Sender {
         for (i, number) in (0..count).zip(self.next_number..) {
             if let Some(at) = self.number_at {
                 let at = i * self.event_len + at;
-                self.template[at..at + 8].copy_from_slice(&number.to_be_bytes());
+                self.dialect.write_number(number, &mut self.template[at..at + 8]);
             }
             if self.is_answered {
                 self.under_way.push_back(UnderWay { number, since: since(i as u64) });

@@ -11,7 +11,7 @@ use super::crowd::{self, Arrivals, CrowdSettings, Shared};
 use super::hub::{Folder, Hub};
 use super::options::{address, duration};
 use super::publisher::{Publisher, Way};
-use super::watcher::Protocol;
+use super::watcher::{Protocol, Wish};
 use super::{process, report};
 
 /// What `bench slow` takes.
@@ -82,9 +82,7 @@ pub fn run(args: &SlowArgs) -> anyhow::Result<()> {
     let addr = args.addr.or(own.as_ref().map(|(hub, _)| hub.http)).unwrap_or(SocketAddr::from(([0; 4], 0)));
     let pid = args.server_pid.or(own.as_ref().map(|(hub, _)| hub.pid()));
     let settings = CrowdSettings {
-        addr,
-        protocol: args.protocol,
-        filter: "bench/#".to_owned(),
+        wish: Wish::new(addr, args.protocol, "bench/#"),
         watchers: args.watchers,
         threads: 1,
         can_stall: args.stalled,

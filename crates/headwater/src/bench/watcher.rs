@@ -18,8 +18,10 @@ pub enum Protocol {
     Ws,
     /// Headwater's server-sent events
     Sse,
-    /// Socket.IO 5 over WebSocket, default namespace
+    /// Socket.IO 5 over WebSocket, default namespace, which tells without being asked
     Socketio,
+    /// Headwater's Socket.IO, namespace `/hub`, subscribed to the filter
+    SocketioHub,
     /// A WebSocket that is told all without asking
     Plain,
     /// WebSocket frames from the first byte on, without a handshake
@@ -31,14 +33,34 @@ const OPEN_TIME_MAX: Duration = Duration::from_secs(60);
 /// Watchers from one address of this machine, before the next address is used: fewer than there are free ports.
 const WATCHERS_PER_ADDRESS: usize = 20_000;
 
+/// What a watcher asks for, and of whom.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    pub addr: SocketAddr,
+    pub protocol: Protocol,
+    pub filter: String,
+    /// Who it is: the JSON object of a Socket.IO handshake.
+    pub auth: String,
+    /// It watches when a text with this has come, behind all that it is told at first.
+    pub until: Option<String>,
+}
+
+impl Wish {
+    /// Nobody in particular, who wants what comes from now on.
+    pub fn new(addr: SocketAddr, protocol: Protocol, filter: &str) -> Self {
+        Self { addr, protocol, filter: filter.to_owned(), auth: String::new(), until: None }
+    }
+}
+
 /// Begins to watch; returns the socket and what was already read behind the beginning.
 ///
 /// # Errors
 /// When the server can't be reached or doesn't let us watch.
-pub fn open(at: usize, protocol: Protocol, addr: SocketAddr, filter: &str) -> anyhow::Result<(TcpStream, Vec<u8>)> {
+pub fn open(at: usize, wish: &Wish) -> anyhow::Result<(TcpStream, Vec<u8>)> {
+    let addr = wish.addr;
     let mut stream = connect(at, addr).with_context(|| format!("can't reach {addr} for watcher {at}"))?;
     stream.set_read_timeout(Some(OPEN_TIME_MAX))?;
-    let read = begin(&mut stream, protocol, filter).with_context(|| format!("{addr} doesn't let watcher {at} in"))?;
+    let read = begin(&mut stream, wish).with_context(|| format!("{addr} doesn't let watcher {at} in"))?;
     stream.set_nonblocking(true)?;
     Ok((stream, read))
 }
@@ -53,8 +75,9 @@ fn connect(at: usize, addr: SocketAddr) -> io::Result<TcpStream> {
     Ok(socket.into())
 }
 
-fn begin(stream: &mut TcpStream, protocol: Protocol, filter: &str) -> anyhow::Result<Vec<u8>> {
-    match protocol {
+fn begin(stream: &mut TcpStream, wish: &Wish) -> anyhow::Result<Vec<u8>> {
+    let filter = &wish.filter;
+    match wish.protocol {
         Protocol::Raw => Ok(Vec::new()),
         Protocol::Plain => upgrade(stream, "/"),
         Protocol::Ws => {
@@ -65,10 +88,17 @@ fn begin(stream: &mut TcpStream, protocol: Protocol, filter: &str) -> anyhow::Re
             Ok(read)
         }
         Protocol::Socketio => {
-            let mut read = upgrade(stream, "/socket.io/?EIO=4&transport=websocket")?;
-            wait_for(stream, &mut read, |text| text.starts_with(b"0"))?;
-            say(stream, wsframe::TEXT, b"40")?;
-            wait_for(stream, &mut read, |text| text.starts_with(b"40"))?;
+            let mut read = socketio(stream, "", &wish.auth)?;
+            if let Some(until) = &wish.until {
+                wait_for(stream, &mut read, |text| memchr::memmem::find(text, until.as_bytes()).is_some())?;
+            }
+            Ok(read)
+        }
+        Protocol::SocketioHub => {
+            let mut read = socketio(stream, "/hub,", &wish.auth)?;
+            let ask = format!(r#"42/hub,1["subscribe",{{"filter":"{filter}"}}]"#);
+            say(stream, wsframe::TEXT, ask.as_bytes())?;
+            wait_for(stream, &mut read, |text| text.starts_with(b"43/hub,1[{\"ok\":true"))?;
             Ok(read)
         }
         Protocol::Sse => {
@@ -88,18 +118,32 @@ fn begin(stream: &mut TcpStream, protocol: Protocol, filter: &str) -> anyhow::Re
     }
 }
 
+/// Connects to a namespace; returns what was already read behind that.
+fn socketio(stream: &mut TcpStream, namespace: &str, auth: &str) -> anyhow::Result<Vec<u8>> {
+    let mut read = upgrade(stream, "/socket.io/?EIO=4&transport=websocket")?;
+    wait_for(stream, &mut read, |text| text.starts_with(b"0"))?;
+    say(stream, wsframe::TEXT, format!("40{namespace}{auth}").as_bytes())?;
+    wait_for(stream, &mut read, |text| text.starts_with(b"40"))?;
+    Ok(read)
+}
+
 fn say(stream: &mut impl Write, opcode: u8, payload: &[u8]) -> io::Result<()> {
     let mut frame = Vec::new();
     wsframe::encode(opcode, payload, &mut frame);
     stream.write_all(&frame)
 }
 
+/// How Socket.IO refuses a connection.
+const CONNECT_ERROR: &[u8] = b"44";
+
 /// Reads frames up to the one that is waited for, and drops them.
 fn wait_for(stream: &mut TcpStream, read: &mut Vec<u8>, is_it: impl Fn(&[u8]) -> bool) -> anyhow::Result<()> {
     loop {
         while let Some((frame, len)) = wsframe::take(read) {
             let found = frame.opcode == wsframe::TEXT && is_it(frame.payload);
-            let is_error = memchr::memmem::find(frame.payload, br#""op":"error""#).is_some();
+            let is_error = memchr::memmem::find(frame.payload, br#""op":"error""#).is_some()
+                || frame.payload.starts_with(CONNECT_ERROR)
+                || memchr::memmem::find(frame.payload, br#"[{"ok":false"#).is_some();
             if is_error || frame.opcode == wsframe::CLOSE {
                 bail!("it says {}", String::from_utf8_lossy(frame.payload));
             }

@@ -50,7 +50,7 @@ impl Dialect for Http {
 }
 
 /// Status and length of the whole response at the front; `None` when it isn't whole.
-fn response(bytes: &[u8]) -> anyhow::Result<Option<(u16, usize)>> {
+pub(super) fn response(bytes: &[u8]) -> anyhow::Result<Option<(u16, usize)>> {
     let Some(head_len) = head_end(bytes) else { return Ok(None) };
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut head = httparse::Response::new(&mut headers);

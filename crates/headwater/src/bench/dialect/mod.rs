@@ -3,9 +3,11 @@
 //! A dialect encodes an event once; the sender repeats those bytes. So a generator that offers millions a second spends
 //! its time in the kernel, as the server does, and not in making messages.
 
+pub mod alerts;
 pub mod amqp;
 pub mod control;
 pub mod frames;
+pub mod get;
 pub mod http;
 pub mod nats;
 pub mod redis;
@@ -43,9 +45,14 @@ pub trait Dialect: Send {
     /// Appends one event to `out`.
     fn encode(&self, payload: &[u8], out: &mut Vec<u8>);
 
-    /// Where an encoded event carries its number (8 bytes, big-endian), when it does.
+    /// Where an encoded event carries its number (8 bytes), when it does.
     fn number_at(&self) -> Option<usize> {
         None
+    }
+
+    /// Writes an event's number to its place of 8 bytes.
+    fn write_number(&self, number: u64, place: &mut [u8]) {
+        place.copy_from_slice(&number.to_be_bytes());
     }
 
     /// Whether events are answered at all.
