@@ -259,6 +259,22 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Takes dead letters out (durably): to be tried anew from attempt 1, or to be forgotten. Gives how many there were.
     fn revive(&self, group: &GroupName, letters: Vec<Seq>, again: bool) -> Later<'_, Result<usize, BusError>>;
+
+    /// Takes a group over that another engine had: makes it (durably) when there is none by this name, and keeps these
+    /// letters, whose events stand here, beside the dead letters that it has. Nobody becomes a member. Saying it again
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// `Unable` where a group can't begin in the past; as [`join`](Self::join) otherwise.
+    fn adopt(
+        &self,
+        group: &GroupName,
+        options: GroupOptions,
+        letters: Vec<DeadLetter>,
+    ) -> Later<'_, Result<(), BusError>> {
+        let _ = (group, options, letters);
+        Box::pin(std::future::ready(Err(BusError::Unable("take over groups that another engine had"))))
+    }
 }
 
 /// A cursor over the log.

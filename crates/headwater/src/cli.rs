@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::{bench, dead, log, publish, send, shop, user, watch};
+use crate::{bench, dead, log, migrate, publish, send, shop, user, watch};
 
 /// A real-time event hub: events come in over frames, HTTP or WebSocket, are on disk before they are acknowledged, and
 /// go out live to everyone who watches.
@@ -40,6 +40,8 @@ pub enum Command {
     Sub(watch::SubArgs),
     /// Look into the log, with the hub running or not
     Log(log::LogArgs),
+    /// Take the log's events over into another engine
+    Migrate(migrate::MigrateArgs),
     /// Check the settings and print each with its value
     Check(CheckArgs),
     /// Send a file's lines over the frame protocol, each acknowledged when it is on disk

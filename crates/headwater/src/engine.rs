@@ -35,13 +35,7 @@ impl Engine {
             return Ok(Self { bus: log.clone(), embedded: Some(log), link: None });
         }
         let shown = without_password(&config.engine);
-        let instance = instance(&config.log.folder)?;
-        let clock = config.hub.clock.clone();
-        let options = Options { clock, require: config.require_durability, ..Options::new(instance) };
-        let link = headwater_link::open(&config.engine, options).await.map_err(|error| match error {
-            LinkError::Unreachable(_) => anyhow::Error::new(error),
-            other => exit::Usage(other.to_string()).into(),
-        })?;
+        let link = link(config, instance(&config.log.folder)?).await?;
         let bus = link.bus();
         tracing::info!("the engine is {shown}; what it acknowledges is {}", meant(bus.abilities().durability));
         Ok(Self { bus, embedded: None, link: Some(link) })
@@ -58,6 +52,19 @@ impl Engine {
         let Some(log) = self.embedded else { return Ok(()) };
         tokio::task::spawn_blocking(move || log.close()).await?.context("can't close the log")
     }
+}
+
+/// Connects to the server that the settings name, as this process.
+///
+/// # Errors
+/// Usage where trying again doesn't help; otherwise why it can't be reached.
+pub async fn link(config: &Config, instance: String) -> anyhow::Result<headwater_link::Engine> {
+    let clock = config.hub.clock.clone();
+    let options = Options { clock, require: config.require_durability, ..Options::new(instance) };
+    headwater_link::open(&config.engine, options).await.map_err(|error| match error {
+        LinkError::Unreachable(_) => anyhow::Error::new(error),
+        other => exit::Usage(other.to_string()).into(),
+    })
 }
 
 /// Who this process is to an engine, the same after every restart: made once, and kept in the data folder.

@@ -12,6 +12,7 @@ mod engine;
 mod exit;
 mod listening;
 mod log;
+mod migrate;
 mod open_files;
 mod publish;
 mod send;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Pub(args) => publish::run(args),
         Command::Sub(args) => watch::run(args),
         Command::Log(args) => log::run(args),
+        Command::Migrate(args) => migrate::run(&args),
         Command::Check(args) => config::check::run(&args),
         Command::Send(args) => send::run(args),
         Command::Bench(args) => bench::run(args),

@@ -13,6 +13,8 @@ mod mosquitto;
 mod mqtt_client;
 mod mqtt_one_gate;
 mod mqtt_rumqttc;
+#[cfg(feature = "engines")]
+mod nats_server;
 mod power;
 mod program;
 
@@ -21,6 +23,7 @@ mod bounded;
 mod catch_up;
 mod durable_before_ack;
 mod fsync_failure_stops_acks;
+mod migrate;
 mod mqtt_sessions;
 mod nothing_twice_from_a_resending_client;
 mod overload_is_refused_not_suffered;

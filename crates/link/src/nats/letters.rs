@@ -58,6 +58,20 @@ async fn get(shared: &Shared, group: &GroupName, seq: Seq) -> Result<Option<Dead
     Ok(spelling::letter(&found.headers, &found.payload, shared.epoch))
 }
 
+/// Keeps letters that another engine had; one that is here already is written once more, and the last one counts.
+pub(super) async fn keep(shared: &Shared, group: &GroupName, letters: &[DeadLetter]) -> Result<(), BusError> {
+    let token = subjects::group(group);
+    for letter in letters {
+        let message = PublishMessage::build()
+            .headers(spelling::letter_headers(letter))
+            .payload(letter.recorded.event.payload.clone());
+        let subject = format!("{}{token}.{}", subjects::DEAD, letter.recorded.position.seq);
+        let sent = shared.context.send_publish(subject, message).await;
+        sent.map_err(|error| shared.storage(error))?.await.map_err(|error| shared.storage(error))?;
+    }
+    Ok(())
+}
+
 /// Takes letters out; gives how many there were.
 pub(super) async fn take_out(shared: &Shared, group: &GroupName, seqs: &[Seq], again: bool) -> Result<usize, BusError> {
     let mut count = 0;

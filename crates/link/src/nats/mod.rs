@@ -377,4 +377,17 @@ impl Bus for Nats {
             Ok(count)
         })
     }
+
+    fn adopt(
+        &self,
+        group: &GroupName,
+        options: GroupOptions,
+        letters: Vec<DeadLetter>,
+    ) -> Later<'_, Result<(), BusError>> {
+        let group = group.clone();
+        Box::pin(async move {
+            seat::consumer(&self.shared, &group, &options).await?;
+            letters::keep(&self.shared, &group, &letters).await
+        })
+    }
 }

@@ -62,7 +62,11 @@ pub(super) struct Seat {
 }
 
 /// The consumer of a group, made when there is none; and what the group wants.
-async fn consumer(shared: &Shared, group: &GroupName, options: &GroupOptions) -> Result<(Pull, Vec<Filter>), BusError> {
+pub(super) async fn consumer(
+    shared: &Shared,
+    group: &GroupName,
+    options: &GroupOptions,
+) -> Result<(Pull, Vec<Filter>), BusError> {
     let name = subjects::group(group);
     if let Ok(known) = shared.stream.get_consumer::<Config>(&name).await {
         let written = known.cached_info().config.metadata.get(FILTERS).cloned().unwrap_or_default();
