@@ -412,7 +412,8 @@ class Start(Row):
 class Slow(Row):
     name, title, rounds_max = "slow", "Watchers that stop reading", 3
     what = ("300 watchers by WebSocket under 1 MB/s (100 events/s of 10 kB); 100 of them stop reading for 60 s and then come "
-            "back. What the hub's memory grows by, what the others notice, and what the stalled get.")
+            "back. What the hub's memory grows by, what the others notice, and what the stalled get; the hub's patience with the "
+            "silent is longer than that here.")
     columns = [("rss", "RSS growth MiB", False), ("before", "others' p99 ms before", False),
                ("during", "others' p99 ms during", False), ("ratio", "during / before", False),
                ("got", "of what they missed, the stalled got", True), ("gaps", "gap frames", False),

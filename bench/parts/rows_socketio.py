@@ -86,7 +86,8 @@ class SocketioStorm(Row):
 class SocketioSlow(Slow):
     name, title, rounds_max = "socketio-slow", "Socket.IO clients that stop reading", 2
     what = ("300 clients under 1 MB/s (100 events/s of 10 kB); 100 of them stop reading for 60 s and then come back. What the "
-            "hub's memory grows by, what the others notice, and what the stalled get.")
+            "hub's memory grows by, what the others notice, and what the stalled get; the hub's patience with the silent is longer "
+            "than that here.")
     words = ["--protocol", "socketio-hub"]
 
 

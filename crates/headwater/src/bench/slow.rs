@@ -61,6 +61,10 @@ const BEFORE: usize = 1;
 const STALL: usize = 2;
 const AFTER: usize = 3;
 
+/// The default patience is shorter than the stall: who is silent for so long is taken for dead, and comes back with its
+/// position. Here it is to be seen what a client gets that wakes up again.
+const PATIENT: [&str; 2] = ["websocket.silence_max=10min", "socketio.pong_max=10min"];
+
 struct Measured {
     published: u64,
     rss_before: u64,
@@ -76,7 +80,7 @@ pub fn run(args: &SlowArgs) -> anyhow::Result<()> {
     process::raise_open_files(args.watchers as u64 + 1_024);
     let own = args.addr.is_none().then(|| -> anyhow::Result<_> {
         let folder = Folder::new(args.data.as_deref())?;
-        Ok((Hub::start(folder.path(), &[], &[])?, folder))
+        Ok((Hub::start(folder.path(), &PATIENT.map(str::to_owned), &[])?, folder))
     });
     let own = own.transpose()?;
     let addr = args.addr.or(own.as_ref().map(|(hub, _)| hub.http)).unwrap_or(SocketAddr::from(([0; 4], 0)));

@@ -22,8 +22,22 @@ function partFor(marks) {
   return { x: within((left + right) / 2, width, WORLD.x, WORLD.width), y: within((top + bottom) / 2, height, WORLD.y, WORLD.height), width, height };
 }
 
+// Where each mark's name stands: above it, below, or beside; nowhere where it would cover another name or mark.
+function namesOf(marks, size) {
+  const placed = [];
+  const overlap = (a, b) => Math.abs(a.x - b.x) * 2 < a.width + b.width && Math.abs(a.y - b.y) * 2 < a.height + b.height;
+  for (const mark of marks) {
+    const width = size * 1.2 * mark.alert.location.length, height = size * 1.9, beside = width / 2 + size * 1.6;
+    const spots = [[0, -size * 2.4], [0, size * 2.4], [beside, 0], [-beside, 0]].map(([x, y]) => ({ mark, x: mark.x + x, y: mark.y + y, width, height }));
+    const others = marks.filter(other => other !== mark).map(({ x, y }) => ({ x, y, width: size * 2, height: size * 2 }));
+    const free = spots.find(spot => ![...others, ...placed].some(taken => overlap(spot, taken)));
+    if (free) placed.push(free);
+  }
+  return placed;
+}
+
 export function MapOf({ alerts, capOf }) {
-  const names = alerts.map(alert => `${alert.key}${Boolean(capOf(alert)?.cap)}`).join();
+  const known = alerts.map(alert => `${alert.key}${Boolean(capOf(alert)?.cap)}`).join();
   const { marks, missing } = useMemo(() => {
     const marks = [], missing = [];
     for (const alert of alerts) {
@@ -37,16 +51,11 @@ export function MapOf({ alerts, capOf }) {
       marks.push({ alert, x: xOf(at[1]), y: yOf(at[0]), shapes });
     }
     return { marks, missing };
-  }, [names]);
+  }, [known]);
   const part = partFor(marks);
   // In units of the map, so that a name has the same size on the screen whatever part is shown.
   const size = part.width / (innerWidth < 700 ? 46 : 90);
-  const isNear = (mark, sign) => marks.some(other => other !== mark && Math.abs(other.x - mark.x) < size * 7
-    && (other.y - mark.y) * sign > 0 && (other.y - mark.y) * sign < size * 4.5);
-  // Above its mark, or below where that is free, or else beside it.
-  const nameAt = mark => !isNear(mark, -1) ? { x: mark.x, y: mark.y - size * 1.9, anchor: 'middle' }
-    : !isNear(mark, 1) ? { x: mark.x, y: mark.y + size * 3.3, anchor: 'middle' }
-    : { x: mark.x + size * 2.2, y: mark.y + size * 0.7, anchor: 'start' };
+  const names = marks.length <= 12 ? namesOf(marks, size) : [];
   return html`<section class="panel map" aria-label="Map">
     <svg viewBox="${part.x} ${part.y} ${part.width} ${part.height}" role="img" aria-label=${marks.length ? `Map with ${marks.length} marked places: ${marks.slice(0, 20).map(mark => mark.alert.location).join(', ')}` : 'Map of the world, nothing marked'}>
       <path class="land" d=${LAND} />
@@ -57,8 +66,8 @@ export function MapOf({ alerts, capOf }) {
         ${alert.stage === 'alert' ? html`<circle class="dot" cx=${x} cy=${y} r=${size} />`
           : html`<path class="dot" d="M${x} ${y - size * 1.2}l${size * 1.2} ${size * 2}h${-size * 2.4}z" />`}
       </g>`)}
-      ${marks.length <= 12 && marks.map(mark => ({ mark, at: nameAt(mark) })).map(({ mark, at }) => html`<text key=${mark.alert.key} class="name"
-        x=${at.x} y=${at.y} font-size=${size * 1.9} text-anchor=${at.anchor}>${mark.alert.location}</text>`)}
+      ${names.map(({ mark, x, y }) => html`<text key=${mark.alert.key} class="name" x=${x} y=${y} font-size=${size * 1.9}
+        text-anchor="middle" dominant-baseline="central">${mark.alert.location}</text>`)}
     </svg>
     ${missing.length > 0 && html`<p class="hint">Not on the map: <bdi>${missing.slice(0, 20).map(alert => alert.location).join(', ')}</bdi>${missing.length > 20 ? ` and ${missing.length - 20} more` : ''}</p>`}
   </section>`;
