@@ -87,16 +87,24 @@ fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-/// Whether a file is closed to everybody but its owner.
+/// Whether a file is closed to everybody who needn't read it.
 ///
 /// # Errors
 /// Says how to close it.
 pub fn check_mode(path: &Path) -> Result<(), String> {
-    let mode = fs::metadata(path).map_err(|error| format!("can't be read: {error}"))?.mode() & 0o777;
-    if mode & 0o077 == 0 {
+    let file = fs::metadata(path).map_err(|error| format!("can't be read: {error}"))?;
+    let mode = file.mode() & 0o777;
+    if is_closed(mode, file.uid(), rustix::process::geteuid().as_raw()) {
         return Ok(());
     }
     Err(format!("others on this machine can open it (mode {mode:03o}): chmod 600 {}", path.display()))
+}
+
+/// Only its owner may do anything; but root's file may be read by a group. That is how a secret is handed to a process
+/// that isn't root and has no file of its own (a volume of Kubernetes, a credential of systemd).
+const fn is_closed(mode: u32, owner: u32, us: u32) -> bool {
+    let is_handed = owner == 0 && us != 0;
+    mode & if is_handed { 0o037 } else { 0o077 } == 0
 }
 
 /// Reads a file of secrets: of bounded length, and closed to others.
@@ -207,6 +215,18 @@ mod tests {
     use headwater_hub::access::Secret;
 
     use super::*;
+
+    #[test]
+    fn a_file_is_closed_but_a_group_may_read_what_root_hands_to_it() {
+        const US: u32 = 65_532;
+        assert!(is_closed(0o600, US, US));
+        assert!(!is_closed(0o640, US, US));
+        assert!(is_closed(0o440, 0, US), "a secret of Kubernetes with fsGroup");
+        assert!(!is_closed(0o460, 0, US));
+        assert!(!is_closed(0o444, 0, US));
+        assert!(!is_closed(0o440, 0, 0), "root needs no group");
+        assert!(!is_closed(0o440, 1_000, US), "somebody else's");
+    }
 
     fn told(text: &str) -> Vec<(String, String)> {
         let mut faults = Faults::default();

@@ -10,6 +10,10 @@ use crate::store::StoreError;
 /// After how many failures of the store an event that is alone in its batch goes back to the bus: then it's the event.
 const ALONE_MAX: u32 = 8;
 
+/// How many numbers of rows are left out after a commit of which nobody knows whether it took effect: more than the rows of any
+/// batch, which has at most 64 calls with 8 MiB each in rows of 1 MiB.
+const IN_DOUBT: i64 = 4_096;
+
 impl Worker {
     /// A batch has been carried out, or the store has failed.
     pub(super) fn ended(&mut self, at: usize, (mut batch, result): Ended) {
@@ -145,6 +149,8 @@ impl Worker {
         // Whether it was committed before the failure is not known: then its rows are in the outbox, and its ids in the inbox.
         self.look.look_for_left(now);
         let place = &mut self.places[at];
+        // Those rows keep their numbers: whoever relays them, here or elsewhere, deletes them by these, and must not mean others.
+        place.row_number = place.row_number.saturating_add(IN_DOUBT);
         place.failures = place.failures.saturating_add(1);
         let failures = place.failures;
         place.not_before = Some(now.plus(wait(AGAIN, failures)));

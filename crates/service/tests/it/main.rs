@@ -5,6 +5,7 @@ mod crashes;
 mod early;
 mod effects;
 mod faults;
+mod in_doubt;
 mod kit;
 mod order;
 mod retry;
