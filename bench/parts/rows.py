@@ -445,9 +445,9 @@ class Slow(Row):
 
 
 def all_rows():
-    from . import rows_alerts, rows_guard, rows_mqtt, rows_shop, rows_socketio  # they build on this module
+    from . import rows_alerts, rows_guard, rows_mqtt, rows_scaled, rows_shop, rows_socketio  # they build on this module
 
     rows = [frames_throughput(), frames_many(), frames_one(), Fanout(), Overload(), Recovery(), Backlog(), Start(),
             Memory(), Slow(), Designs(), *rows_shop.all_shop(), *rows_socketio.all_socketio(), *rows_alerts.all_alerts(),
-            *rows_mqtt.all_mqtt(), *rows_guard.all_guard()]
+            *rows_mqtt.all_mqtt(), *rows_guard.all_guard(), *rows_scaled.all_scaled()]
     return {row.name: row for row in rows}

@@ -60,7 +60,7 @@ pub fn run(args: &ConnectArgs) -> anyhow::Result<()> {
     let wish = Wish {
         auth: args.auth.clone(),
         until: args.until.clone(),
-        ..Wish::new(args.addr, args.protocol, &args.filter)
+        ..Wish::new(&[args.addr], args.protocol, &args.filter)
     };
     let settings = |watchers| CrowdSettings { wish: wish.clone(), watchers, threads: args.threads, can_stall: 0 };
     let rss = || args.server_pid.map(|pid| process::usage(pid).map(|usage| usage.rss)).transpose();

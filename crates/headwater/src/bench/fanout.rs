@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use serde_json::json;
 
 use super::crowd::{self, Arrivals, CrowdSettings, Shared};
@@ -17,9 +18,9 @@ use crate::exit;
 /// What `bench fanout` takes.
 #[derive(clap::Args, Debug)]
 pub struct FanoutArgs {
-    /// Where the watchers connect
+    /// Where the watchers connect; several share them
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = address)]
-    addr: SocketAddr,
+    addr: Vec<SocketAddr>,
     /// What the watchers speak
     #[arg(long, value_enum, default_value = "ws")]
     protocol: Protocol,
@@ -32,7 +33,7 @@ pub struct FanoutArgs {
     /// How the events get in
     #[arg(long, value_enum, default_value = "http")]
     publish: Way,
-    /// Where the events get in [default: where the watchers connect]
+    /// Where the events get in [default: where the first watcher connects]
     #[arg(long, value_name = "ADDR", value_parser = address)]
     publish_addr: Option<SocketAddr>,
     /// Topic of the events, where the way in has one
@@ -85,7 +86,7 @@ pub fn run(args: &FanoutArgs) -> anyhow::Result<()> {
     }
     process::raise_open_files(args.watchers as u64 + 1_024);
     let settings = CrowdSettings {
-        wish: Wish::new(args.addr, args.protocol, &args.filter),
+        wish: Wish::new(&args.addr, args.protocol, &args.filter),
         watchers: args.watchers,
         threads: args.threads,
         can_stall: 0,
@@ -105,7 +106,8 @@ struct Measured {
 }
 
 fn measure(args: &FanoutArgs, shared: &Shared) -> anyhow::Result<Measured> {
-    let addr = args.publish_addr.unwrap_or(args.addr);
+    let addr = args.publish_addr.or(args.addr.first().copied());
+    let addr = addr.context("--addr says where")?;
     let mut publisher = Publisher::open(shared, args.publish, addr, &args.topic, args.size)?;
     let mut publish = |duration| {
         if args.rate > 0.0 {

@@ -86,7 +86,7 @@ pub fn run(args: &SlowArgs) -> anyhow::Result<()> {
     let addr = args.addr.or(own.as_ref().map(|(hub, _)| hub.http)).unwrap_or(SocketAddr::from(([0; 4], 0)));
     let pid = args.server_pid.or(own.as_ref().map(|(hub, _)| hub.pid()));
     let settings = CrowdSettings {
-        wish: Wish::new(addr, args.protocol, "bench/#"),
+        wish: Wish::new(&[addr], args.protocol, "bench/#"),
         watchers: args.watchers,
         threads: 1,
         can_stall: args.stalled,

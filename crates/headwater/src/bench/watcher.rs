@@ -36,7 +36,8 @@ const WATCHERS_PER_ADDRESS: usize = 20_000;
 /// What a watcher asks for, and of whom.
 #[derive(Clone, Debug)]
 pub struct Wish {
-    pub addr: SocketAddr,
+    /// One or more, which share the watchers.
+    pub addrs: Vec<SocketAddr>,
     pub protocol: Protocol,
     pub filter: String,
     /// Who it is: the JSON object of a Socket.IO handshake.
@@ -47,8 +48,8 @@ pub struct Wish {
 
 impl Wish {
     /// Nobody in particular, who wants what comes from now on.
-    pub fn new(addr: SocketAddr, protocol: Protocol, filter: &str) -> Self {
-        Self { addr, protocol, filter: filter.to_owned(), auth: String::new(), until: None }
+    pub fn new(addrs: &[SocketAddr], protocol: Protocol, filter: &str) -> Self {
+        Self { addrs: addrs.to_vec(), protocol, filter: filter.to_owned(), auth: String::new(), until: None }
     }
 }
 
@@ -57,7 +58,7 @@ impl Wish {
 /// # Errors
 /// When the server can't be reached or doesn't let us watch.
 pub fn open(at: usize, wish: &Wish) -> anyhow::Result<(TcpStream, Vec<u8>)> {
-    let addr = wish.addr;
+    let addr = wish.addrs[at % wish.addrs.len()];
     let mut stream = connect(at, addr).with_context(|| format!("can't reach {addr} for watcher {at}"))?;
     stream.set_read_timeout(Some(OPEN_TIME_MAX))?;
     let read = begin(&mut stream, wish).with_context(|| format!("{addr} doesn't let watcher {at} in"))?;
