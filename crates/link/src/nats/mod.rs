@@ -35,9 +35,14 @@ use reader::Reader;
 use seat::Seat;
 use shared::{Shared, stopped};
 
-/// What an address may say: the stream's name, its replicas when it's made, where the monitoring page is (`HOST:PORT`), and
-/// `old=yes` for servers that lose acknowledged messages.
-pub(crate) const OPTIONS: &[&str] = &["stream", "replicas", "monitor", "old"];
+/// What an address may say: the stream's name, its replicas when it's made, where the monitoring page is (`HOST:PORT`), after
+/// how many seconds a dead process's deliveries go to others, and `old=yes` for servers that lose acknowledged messages.
+pub(crate) const OPTIONS: &[&str] = &["stream", "replicas", "monitor", "ack_wait", "old"];
+
+/// After how many seconds the server brings a delivery again of which it hears nothing: a dead process is noticed by then,
+/// one that was only slow is not taken for dead.
+const ACK_WAIT: u64 = 30;
+const ACK_WAIT_MAX: u64 = 3_600;
 
 /// The name of the stream.
 const STREAM: &str = "HEADWATER";
@@ -53,6 +58,16 @@ const IN_FLIGHT_MAX: usize = 16_384;
 
 /// What a message has beside an event's own bytes: the names of its headers, the id, the time.
 const HEAD_LEN_MAX: usize = 1_024;
+
+/// More the server doesn't keep.
+const REPLICAS_MAX: u64 = 5;
+
+/// What the address says about an option that is a number from 1 on.
+fn number(address: &Address, option: &str, default: u64, max: u64) -> Result<u64, LinkError> {
+    let Some(text) = address.option(option) else { return Ok(default) };
+    let number = text.parse().ok().filter(|number| (1..=max).contains(number));
+    number.ok_or_else(|| LinkError::Url(format!("`{option}` is 1 to {max}")))
+}
 
 /// A JetStream as the bus. Dropping it leaves the server.
 pub struct Nats {
@@ -86,25 +101,20 @@ impl Nats {
         if !server.jetstream {
             return Err(LinkError::Refused(sentence("has no JetStream")));
         }
-        let replicas = match address.option("replicas") {
-            None => 1,
-            Some(text) => match text.parse() {
-                Ok(count @ 1..=5) => count,
-                _ => return Err(LinkError::Url("`replicas` is 1 to 5".into())),
-            },
-        };
+        let replicas = number(&address, "replicas", 1, REPLICAS_MAX)?;
+        let ack_wait = Duration::from_secs(number(&address, "ack_wait", ACK_WAIT, ACK_WAIT_MAX)?);
         let context = ContextBuilder::new()
             .timeout(ACK_TIME_MAX)
             .ack_timeout(ACK_TIME_MAX)
             .max_ack_inflight(IN_FLIGHT_MAX)
             .build(client);
         let name = address.option("stream").unwrap_or(STREAM);
-        let streams = shared::streams(&context, name, replicas).await;
+        let streams = shared::streams(&context, name, usize::try_from(replicas).unwrap_or(1)).await;
         let streams = streams.map_err(|why| LinkError::Refused(sentence(&format!("has no stream for us: {why}"))))?;
         let kept = streams.0.cached_info().config.num_replicas;
         let durability = means::durability(kept, address.option("monitor")).await;
         let durability = durability.map_err(|why| LinkError::Unreachable(sentence(&why)))?;
-        let shared = Arc::new(Shared::new(address, clock, context, streams));
+        let shared = Arc::new(Shared::new(address, clock, ack_wait, context, streams));
         let (jobs, waiting) = mpsc::channel(BATCHES_MAX);
         tokio::spawn(publisher::run(Arc::clone(&shared), waiting));
         tokio::spawn(Arc::clone(&shared).keep_looking());

@@ -1,9 +1,9 @@
 //! A group's part in this process: a durable pull consumer, whose deliveries stand on a desk until they are settled.
 //!
-//! The server knows which deliveries are out and brings them again when nobody says for 30 s that they are worked on; the
+//! The server knows which deliveries are out and brings them again when nobody says in time that they are worked on; the
 //! desk knows leases, attempts and waits. An acknowledgement counts when the server has confirmed it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::ready;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,10 +13,11 @@ use async_nats::jetstream::consumer::pull::Config;
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy};
 use async_nats::jetstream::message::{AckKind, Acker, PublishMessage};
 use async_nats::jetstream::{self};
-use futures_util::StreamExt as _;
-use headwater_event::{BusError, Clock, EventId, Filter, GroupName, GroupOptions, Later, Position, Start};
+use futures_util::{FutureExt as _, StreamExt as _};
+use headwater_event::{BusError, Clock, EventId, Filter, GroupName, GroupOptions, Later, Position, Seq, Start};
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::time::{Instant, interval, sleep};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, interval_at, sleep};
 
 use super::letters;
 use super::shared::{Shared, stopped};
@@ -25,11 +26,8 @@ use crate::local::desk::{Burial, Desk, Effect, Handle};
 use crate::local::wait::Bell;
 use crate::local::{self, lock};
 
-/// After how long the server brings a delivery again of which it hears nothing: a dead process is noticed by then.
-const ACK_WAIT: Duration = Duration::from_secs(30);
-
-/// How often the server hears that deliveries are worked on.
-const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+/// How often the server hears that deliveries are worked on while it waits for an answer: two of these may get lost.
+const PROGRESSES: u32 = 3;
 
 /// How many deliveries are asked for at a time.
 const AT_ONCE: usize = 64;
@@ -55,10 +53,20 @@ pub(super) struct Seat {
     pub bell: Bell,
     pub dead: AtomicUsize,
     shared: Arc<Shared>,
-    ackers: Mutex<HashMap<Handle, Acker>>,
+    /// What the server waits for an answer to.
+    ackers: Mutex<BTreeMap<Handle, Brought>>,
     next_handle: Mutex<Handle>,
+    /// How often the server hears that deliveries are worked on.
+    progress_every: Duration,
     left: Notify,
     stop: watch::Sender<bool>,
+}
+
+/// A delivery as the server calls it, of the event that stands in this place.
+#[derive(Clone)]
+struct Brought {
+    seq: Seq,
+    acker: Arc<Acker>,
 }
 
 /// The consumer of a group, made when there is none; and what the group wants.
@@ -93,16 +101,16 @@ pub(super) async fn consumer(
         deliver_policy,
         filter_subjects: subjects::of_filters(&options.filters),
         metadata: HashMap::from([(FILTERS.into(), lines.join("\n"))]),
-        ..config(options)
+        ..config(shared, options)
     };
     let made = shared.stream.create_consumer(config).await.map_err(|error| shared.storage(error))?;
     Ok((made, options.filters.clone()))
 }
 
-fn config(options: &GroupOptions) -> Config {
+fn config(shared: &Shared, options: &GroupOptions) -> Config {
     Config {
         ack_policy: AckPolicy::Explicit,
-        ack_wait: ACK_WAIT,
+        ack_wait: shared.ack_wait,
         // As many again as are worked on wait for another try, over all processes.
         max_ack_pending: i64::try_from(options.in_flight_max.saturating_mul(2).max(AT_ONCE)).unwrap_or(i64::MAX),
         max_deliver: -1,
@@ -122,11 +130,13 @@ impl Seat {
         let again = Config {
             durable_name: Some(token.clone()),
             filter_subject: format!("{}{token}.>", subjects::AGAIN),
-            ..config(&options)
+            ..config(shared, &options)
         };
         let again =
             shared.letters.get_or_create_consumer(&token, again).await.map_err(|error| shared.storage(error))?;
         let dead = letters::count(shared, name).await?;
+        // Who made the group has said how long, or who has changed it since.
+        let ack_wait = [&events, &again].map(|consumer| consumer.cached_info().config.ack_wait).into_iter().min();
         let seat = Arc::new(Self {
             name: name.clone(),
             desk: Mutex::new(Desk::new(GroupOptions { filters, ..options })),
@@ -135,12 +145,15 @@ impl Seat {
             shared: Arc::clone(shared),
             ackers: Mutex::default(),
             next_handle: Mutex::new(0),
+            progress_every: ack_wait.unwrap_or(shared.ack_wait) / PROGRESSES,
             left: Notify::new(),
             stop: watch::Sender::new(false),
         });
-        tokio::spawn(Arc::clone(&seat).follow(events, false));
-        tokio::spawn(Arc::clone(&seat).follow(again, true));
-        tokio::spawn(Arc::clone(&seat).look_after());
+        let followers = [
+            tokio::spawn(Arc::clone(&seat).follow(events, false)),
+            tokio::spawn(Arc::clone(&seat).follow(again, true)),
+        ];
+        tokio::spawn(Arc::clone(&seat).look_after(followers));
         Ok(seat)
     }
 
@@ -154,12 +167,8 @@ impl Seat {
     /// Brings what comes to the desk.
     async fn follow(self: Arc<Self>, consumer: Pull, is_again: bool) {
         let mut stopping = self.stop.subscribe();
-        loop {
-            let following = self.bring(&consumer, is_again);
-            tokio::select! {
-                why = following => tracing::debug!(group = %self.name, why, "a consumer begins anew"),
-                () = stopped(&mut stopping) => return,
-            }
+        while let Some(why) = self.bring(&consumer, is_again).await {
+            tracing::debug!(group = %self.name, why, "a consumer begins anew");
             tokio::select! {
                 () = sleep(AGAIN_AFTER) => {}
                 () = stopped(&mut stopping) => return,
@@ -167,25 +176,43 @@ impl Seat {
         }
     }
 
-    async fn bring(&self, consumer: &Pull, is_again: bool) -> String {
-        let mut messages = match consumer.stream().max_messages_per_batch(AT_ONCE).messages().await {
-            Ok(messages) => messages,
-            Err(error) => return error.to_string(),
+    /// Why nothing comes any more; `None` when all is to end.
+    async fn bring(&self, consumer: &Pull, is_again: bool) -> Option<String> {
+        let mut stopping = self.stop.subscribe();
+        let messages = tokio::select! {
+            messages = consumer.stream().max_messages_per_batch(AT_ONCE).messages() => messages,
+            () = stopped(&mut stopping) => return None,
         };
-        while let Some(message) = messages.next().await {
-            match message {
-                Ok(message) if is_again => self.brought_again(message),
-                Ok(message) => self.brought(message),
-                Err(error) => return error.to_string(),
+        let mut messages = match messages {
+            Ok(messages) => messages,
+            Err(error) => return Some(error.to_string()),
+        };
+        loop {
+            let next = tokio::select! {
+                next = messages.next() => next,
+                () = stopped(&mut stopping) => break,
+            };
+            match next {
+                Some(Ok(message)) => self.came(message, is_again),
+                Some(Err(error)) => return Some(error.to_string()),
+                None => return Some("ended".into()),
             }
         }
-        "ended".into()
+        // What has come and nobody has seen is given back too.
+        while let Some(Some(Ok(message))) = messages.next().now_or_never() {
+            self.came(message, is_again);
+        }
+        None
     }
 
-    fn handle(&self, acker: Acker) -> Handle {
+    fn came(&self, message: jetstream::Message, is_again: bool) {
+        if is_again { self.brought_again(message) } else { self.brought(message) }
+    }
+
+    fn handle(&self, seq: Seq, acker: Acker) -> Handle {
         let mut next = lock(&self.next_handle);
         *next += 1;
-        lock(&self.ackers).insert(*next, acker);
+        lock(&self.ackers).insert(*next, Brought { seq, acker: Arc::new(acker) });
         *next
     }
 
@@ -194,7 +221,7 @@ impl Seat {
         let position = Position::new(self.shared.epoch, seq);
         self.shared.reached(seq);
         let (message, acker) = message.split();
-        let handle = self.handle(acker);
+        let handle = self.handle(seq, acker);
         let mut effects = Vec::new();
         let mut desk = lock(&self.desk);
         let recorded = spelling::recorded(&message, position, self.shared.clock.now());
@@ -216,12 +243,12 @@ impl Seat {
     fn brought_again(&self, message: jetstream::Message) {
         let Ok((place, delivered)) = message.info().map(|info| (info.stream_sequence, info.delivered)) else { return };
         let (message, acker) = message.split();
-        let handle = self.handle(acker);
+        let letter = spelling::letter(&message.headers.unwrap_or_default(), &message.payload, self.shared.epoch);
+        let handle = self.handle(letter.as_ref().map_or(0, |letter| letter.recorded.position.seq), acker);
         let mut effects = Vec::new();
-        let headers = message.headers.unwrap_or_default();
         let alias = EventId::Text(format!("again/{place}").into());
         let mut desk = lock(&self.desk);
-        match spelling::letter(&headers, &message.payload, self.shared.epoch) {
+        match letter {
             None => effects.push(Effect::Acknowledge(vec![handle])),
             Some(letter) if !desk.knows(&alias, handle, &mut effects) => {
                 desk.forget_done(&letter.recorded.event.id);
@@ -248,9 +275,18 @@ impl Seat {
         }
     }
 
-    fn take(&self, handles: &[Handle]) -> Vec<Acker> {
+    fn take(&self, handles: &[Handle]) -> Vec<Arc<Acker>> {
         let mut ackers = lock(&self.ackers);
-        handles.iter().filter_map(|handle| ackers.remove(handle)).collect()
+        handles.iter().filter_map(|handle| ackers.remove(handle)).map(|brought| brought.acker).collect()
+    }
+
+    /// What is unanswered, in the order of the log: the server brings it again in the order in which it last heard of it.
+    fn unanswered(&self) -> Vec<(Handle, Brought)> {
+        let ackers = lock(&self.ackers);
+        let mut unanswered: Vec<_> = ackers.iter().map(|(handle, brought)| (*handle, brought.clone())).collect();
+        drop(ackers);
+        unanswered.sort_by_key(|(_, brought)| brought.seq);
+        unanswered
     }
 
     /// Does what the desk wants done; gives what to wait for.
@@ -313,12 +349,12 @@ impl Seat {
     }
 
     /// Tells the server that deliveries are worked on, until the last member has gone for good.
-    async fn look_after(self: Arc<Self>) {
+    async fn look_after(self: Arc<Self>, followers: [JoinHandle<()>; 2]) {
         let mut stopping = self.stop.subscribe();
-        let mut progress = interval(PROGRESS_EVERY);
+        let mut progress = interval_at(Instant::now() + self.progress_every, self.progress_every);
         let mut alone_since: Option<Instant> = None;
         loop {
-            let alone_until = alone_since.map_or_else(|| Instant::now() + PROGRESS_EVERY, |since| since + LINGER);
+            let alone_until = alone_since.map_or_else(|| Instant::now() + LINGER, |since| since + LINGER);
             tokio::select! {
                 _ = progress.tick() => self.say_progress().await,
                 () = self.left.notified() => {}
@@ -336,28 +372,31 @@ impl Seat {
                 break;
             }
         }
-        // Others may have it at once.
-        let ackers = std::mem::take(&mut *lock(&self.ackers));
-        for acker in ackers.into_values() {
-            let _ = acker.ack_with(AckKind::Nak(None)).await;
+        // Nobody may ask any more when it's given back, or the server would give it to us again.
+        for follower in followers {
+            let _ = follower.await;
         }
+        // Others may have it at once.
+        for (_, brought) in self.unanswered() {
+            let _ = brought.acker.ack_with(AckKind::Nak(None)).await;
+        }
+        lock(&self.ackers).clear();
     }
 
     async fn say_progress(&self) {
-        let replies: Vec<Handle> = lock(&self.ackers).keys().copied().collect();
-        for handle in replies {
-            let Some(acker) = lock(&self.ackers).remove(&handle) else { continue };
-            let _ = acker.ack_with(AckKind::Progress).await;
-            // Settled meanwhile: the server brings it again, and the desk knows it.
-            lock(&self.ackers).insert(handle, acker);
+        for (handle, brought) in self.unanswered() {
+            // Not for what was settled meanwhile.
+            if lock(&self.ackers).contains_key(&handle) {
+                let _ = brought.acker.ack_with(AckKind::Progress).await;
+            }
         }
     }
 }
 
 /// Acknowledges, each with the server's confirmation; while the server is away, again and again. What is given up comes
 /// again, and is known.
-async fn confirm(ackers: Vec<Acker>) -> Result<(), String> {
-    let confirm = async |acker: &Acker| {
+async fn confirm(ackers: Vec<Arc<Acker>>) -> Result<(), String> {
+    let confirm = async |acker: &Arc<Acker>| {
         let mut tries = 1;
         loop {
             match acker.double_ack().await {

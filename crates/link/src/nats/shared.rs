@@ -31,6 +31,8 @@ pub(super) struct Shared {
     /// Dead letters, and those that are to be tried again: beside the log, whose places are events'.
     pub letters: Stream,
     pub epoch: Epoch,
+    /// After how long the server brings a delivery again of which it hears nothing, in groups that are made here.
+    pub ack_wait: Duration,
     pub stop: watch::Sender<bool>,
     pub seats: Mutex<BTreeMap<GroupName, Arc<Seat>>>,
     head: AtomicU64,
@@ -78,7 +80,13 @@ pub(super) fn epoch_of(info: &Info) -> Epoch {
 }
 
 impl Shared {
-    pub(super) fn new(address: Address, clock: Clock, context: Context, (stream, letters): (Stream, Stream)) -> Self {
+    pub(super) fn new(
+        address: Address,
+        clock: Clock,
+        ack_wait: Duration,
+        context: Context,
+        (stream, letters): (Stream, Stream),
+    ) -> Self {
         let info = stream.cached_info();
         Self {
             epoch: epoch_of(info),
@@ -86,6 +94,7 @@ impl Shared {
             oldest: AtomicU64::new(info.state.first_sequence.saturating_sub(1)),
             address,
             clock,
+            ack_wait,
             context,
             letters,
             stop: watch::Sender::new(false),

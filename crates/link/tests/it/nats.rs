@@ -8,9 +8,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use headwater_event::contract::{self, Harness};
 use headwater_event::{Bus, Clock, Durability, Health, Later, Time};
 use headwater_link::{Engine, LinkError, Options, open};
+use tokio::runtime::Runtime;
 
 use super::given::{done, event, join, next, payload, soon};
 use super::mosquitto::free_port;
@@ -50,6 +52,23 @@ async fn over_nats_the_contract_of_the_bus_is_kept() {
     let declared = contract::run_all(&make).await;
     let declared: Vec<_> = declared.iter().map(|(name, _)| *name).collect();
     assert_eq!(declared, DECLARED, "what is declared is neither more nor less than what is written down");
+}
+
+/// One duty alone, as often as is said, to look for what happens by chance: `HEADWATER_DUTY=NAME HEADWATER_TIMES=30`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "for the search of rare faults, by hand"]
+async fn over_nats_one_duty_is_kept_again_and_again() {
+    let make = || -> Later<'static, _> { Box::pin(async { Box::new(Linked::new().await) as Box<dyn Harness> }) };
+    let wanted = std::env::var("HEADWATER_DUTY").expect("a part of a duty's name");
+    let times: usize = std::env::var("HEADWATER_TIMES").map_or(30, |times| times.parse().unwrap());
+    let cases: Vec<_> = contract::cases().into_iter().filter(|case| case.name.contains(&wanted)).collect();
+    assert!(!cases.is_empty(), "there is no duty {wanted}");
+    for time in 1..=times {
+        for case in &cases {
+            let outcome = contract::run(*case, &make).await;
+            assert!(!matches!(outcome, contract::Outcome::Broken(_)), "{} at time {time}: {outcome}", case.name);
+        }
+    }
 }
 
 #[tokio::test]
@@ -103,6 +122,40 @@ async fn a_killed_nats_loses_nothing_that_it_acknowledged() {
         }
     };
     soon(good).await;
+}
+
+/// What the server is told in that order it brings in that order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_leaving_process_had_is_given_back_in_the_order_of_the_log() {
+    let server = Nats::start("always");
+    let engine = opened(&server.url()).await;
+    let mut leaving = join(&engine.bus(), "g/#").await;
+    soon(engine.bus().append((0..60).map(|at| event("g/x", &at.to_string())).collect())).await.unwrap();
+    let mut had = 0;
+    while had < 60 {
+        had += next(&mut leaving, 60 - had).await.len();
+    }
+    drop((leaving, engine));
+    // Without us, who would bring them into order.
+    let client = async_nats::connect(format!("127.0.0.1:{}", server.port)).await.unwrap();
+    let stream = async_nats::jetstream::new(client).get_stream("HEADWATER").await.unwrap();
+    let group = stream.get_consumer::<async_nats::jetstream::consumer::pull::Config>("service%2Fw").await.unwrap();
+    let mut messages = group.messages().await.unwrap();
+    let mut came = Vec::new();
+    while came.len() < 60 {
+        let message = soon(messages.next()).await.unwrap().unwrap();
+        let info = message.info().unwrap();
+        assert_eq!(info.delivered, 2, "once, and to nobody who has left");
+        came.push(info.stream_sequence);
+    }
+    // The server puts one behind the others for each request of somebody who has left.
+    let behind = came.windows(2).filter(|pair| pair[0] > pair[1]).count();
+    came.sort_unstable();
+    assert_eq!((came, behind <= 2), ((1..=60).collect(), true), "{behind} behind later ones");
+}
+
+async fn opened(url: &str) -> Engine {
+    open(url, Options::new("test")).await.unwrap()
 }
 
 /// A server on free ports.
@@ -191,21 +244,38 @@ fn spawn(program: &Path, folder: &Path, sync: &str, port: u16, monitor: u16) -> 
 struct Linked {
     server: Nats,
     engine: Option<Engine>,
+    /// The engine's connection lives here, and dies with it.
+    process: Option<Runtime>,
     clock: Clock,
 }
 
 impl Linked {
     async fn new() -> Self {
         let (server, clock) = (Nats::start("always"), Clock::manual(Time(1_800_000_000_000_000)));
-        let engine = Some(link(&server, &clock).await);
-        Self { server, engine, clock }
+        let mut linked = Self { server, engine: None, process: None, clock };
+        linked.begin().await;
+        linked
+    }
+
+    async fn begin(&mut self) {
+        let process = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        // What a dead process had comes again soon enough for the contract.
+        let (url, clock) = (format!("{}&ack_wait=5", self.server.url()), self.clock.clone());
+        self.engine = Some(process.spawn(link(url, clock)).await.unwrap());
+        self.process = Some(process);
     }
 }
 
-async fn link(server: &Nats, clock: &Clock) -> Engine {
+impl Drop for Linked {
+    fn drop(&mut self) {
+        self.process.take().into_iter().for_each(Runtime::shutdown_background);
+    }
+}
+
+async fn link(url: String, clock: Clock) -> Engine {
     let opened = async {
         loop {
-            match open(&server.url(), Options { clock: clock.clone(), ..Options::new("test") }).await {
+            match open(&url, Options { clock: clock.clone(), ..Options::new("test") }).await {
                 Ok(engine) => return engine,
                 // It listens before its JetStream is ready.
                 Err(LinkError::Refused(_) | LinkError::Unreachable(_)) => tokio::task::yield_now().await,
@@ -223,12 +293,13 @@ impl Harness for Linked {
 
     fn crash(&mut self) -> Later<'_, ()> {
         Box::pin(async {
-            // The server first: this process then has no chance to give anything back.
+            // The connection first, and what it would still have sent: this process has no chance to give anything back.
+            self.process.take().into_iter().for_each(Runtime::shutdown_background);
+            drop(self.engine.take());
             // In good order: it confirms settlements before it writes them, so that after a kill the last ones come again.
             tokio::task::block_in_place(|| self.server.stop());
-            drop(self.engine.take());
             tokio::task::block_in_place(|| self.server.start_again());
-            self.engine = Some(link(&self.server, &self.clock).await);
+            self.begin().await;
         })
     }
 
