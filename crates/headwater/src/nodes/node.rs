@@ -16,11 +16,14 @@ use super::beat::{Beat, LISTED_MAX, State};
 use super::id::{AUTO, made_of};
 use super::roster::{News, Roster, Seen, missed, returned};
 use super::sample::Sampler;
-use super::{BEAT_EVERY, LOOK_EVERY, Lags, OVERHEARD, PREFIX, STATES};
+use super::{BEAT_EVERY, LOOK_EVERY, Lags, NODES_MAX, OVERHEARD, PREFIX, STATES};
 use crate::config::{Config, EMBEDDED, Role, without_password};
 
 /// How often a process is heard of whose engine has no way to tell what nobody keeps: each time is an event that's kept.
 const KEPT_BEAT_EVERY: Duration = Duration::from_secs(20);
+
+/// How often the states of others are read over such an engine.
+const READ_EVERY: Duration = Duration::from_secs(5);
 
 /// How many words of other processes may wait for this task.
 const OVERHEARD_MAX: usize = 1_024;
@@ -210,12 +213,17 @@ impl Node {
         let mut stopping = pin!(async move { drop(stopping.wait_for(|stop| *stop).await) });
         if self.recalls {
             tokio::select! {
-                () = self.recall() => {}
+                states = states(&self.hub) => {
+                    let now = Instant::now();
+                    states.into_iter().for_each(|beat| self.nodes.roster().recall(beat, now));
+                }
                 () = &mut stopping => return,
             }
         }
         let mut beats = interval(self.every);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut reads = interval(READ_EVERY);
+        reads.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -223,41 +231,24 @@ impl Node {
                 () = &mut stopping => break,
                 _ = beats.tick() => self.beat(State::Alive).await,
                 _ = looks.tick(), if self.nodes.watching == Watching::Here => self.look(),
+                // Over an engine without a way to talk others are known by what they keep.
+                _ = reads.tick(), if self.talk.is_none() && self.recalls && !self.is_keeper => {
+                    for beat in states(&self.hub).await {
+                        self.take(beat);
+                    }
+                }
                 heard = hear(&mut self.talk) => match heard {
                     Ok(event) => self.heard(event),
-                    Err(BusError::Closed) => self.talk = None,
+                    Err(BusError::Closed) => {
+                        tracing::debug!("the engine no longer takes heartbeats");
+                        self.talk = None;
+                    }
                     Err(error) => tracing::warn!("other processes are not heard: {error}"),
                 },
                 Some(event) = overheard(&mut self.overheard) => self.overheard(&event),
             }
         }
         self.end().await;
-    }
-
-    /// Reads who was there when this process began.
-    async fn recall(&mut self) {
-        let Ok(filter) = Filter::new(STATES) else { return };
-        let mut after = None;
-        loop {
-            let page = match self.hub.recall(&filter, after.as_ref(), RECALLED_AT_ONCE).await {
-                Ok(page) => page,
-                Err(refusal) => {
-                    tracing::warn!("the states of the nodes can't be read: {}", refusal.name());
-                    return;
-                }
-            };
-            let now = Instant::now();
-            for recorded in &page.events {
-                let event = &recorded.event;
-                if let Some(beat) = Beat::read(event.topic.as_str(), &event.payload) {
-                    self.nodes.roster().recall(beat, now);
-                }
-            }
-            after = page.next;
-            if after.is_none() {
-                return;
-            }
-        }
     }
 
     /// Says that this process is there.
@@ -408,6 +399,28 @@ impl Node {
             tracing::warn!("nobody could be told that this node ends");
         }
     }
+}
+
+/// The states of the nodes that are kept; what can't be read now is read another time.
+async fn states(hub: &Hub) -> Vec<Beat> {
+    let (mut states, mut after) = (Vec::new(), None);
+    let Ok(filter) = Filter::new(STATES) else { return states };
+    while states.len() < NODES_MAX {
+        let page = match hub.recall(&filter, after.as_ref(), RECALLED_AT_ONCE).await {
+            Ok(page) => page,
+            Err(refusal) => {
+                tracing::debug!("the states of the nodes can't be read: {}", refusal.name());
+                break;
+            }
+        };
+        let read = page.events.iter().filter_map(|kept| Beat::read(kept.event.topic.as_str(), &kept.event.payload));
+        states.extend(read);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    states
 }
 
 async fn hear(talk: &mut Option<Box<dyn Talk>>) -> Result<Event, BusError> {

@@ -212,6 +212,123 @@ fn a_process_that_is_alone_says_so_and_writes_nothing() {
     assert_eq!(kept(&place, "$SYS/#").len(), 0);
 }
 
+#[test]
+fn a_console_beside_its_hub_shows_what_the_hub_tells() {
+    let place = hub();
+    let hub = place.start();
+    let engine = format!("mqtt://{}", hub.mqtt);
+    let front = Place::new().arg("--roles").arg("console,edge").arg("--apps").arg("none");
+    let front = front.arg("--node-id").arg("front-1").arg("--engine").arg(&engine).start();
+    let worker = worker("worker-6", &engine).start();
+    let wait_until = |what: &str, holds: &dyn Fn(&Value) -> bool| {
+        let begun = Instant::now();
+        while !holds(&nodes(&front)) {
+            assert!(begun.elapsed() < PATIENCE, "{what}: {}", nodes(&front));
+        }
+    };
+    wait_until("all three", &|list| list["alive"] == 3);
+    assert_eq!(nodes(&front)["watching"], "engine");
+    let mut watcher = Sse::watch(front.http, "filter=$SYS/nodes/%23", None).unwrap();
+    wait(&mut watcher, "$SYS/nodes/hub-1", is_alive);
+    worker.kill();
+    wait(&mut watcher, "$SYS/nodes/worker-6/missed", |_| true);
+    wait_until("one missed", &|list| node(list, "worker-6")["state"] == "missed");
+    // The hub alone has written it.
+    assert_eq!(kept(&place, "$SYS/nodes/worker-6/missed").len(), 1);
+    assert_eq!(kept(&place, "_headwater/reserved/#").len(), 0);
+}
+
+/// A server of NATS that is new enough; `scripts/get-nats` gets it.
+#[cfg(feature = "engines")]
+struct Nats {
+    _folder: tempfile::TempDir,
+    child: std::process::Child,
+    url: String,
+}
+
+#[cfg(feature = "engines")]
+impl Nats {
+    fn start() -> Option<Self> {
+        use std::net::{Ipv4Addr, TcpListener, TcpStream};
+        use std::process::{Command, Stdio};
+        let given = std::env::var_os("HEADWATER_NATS_SERVER").map(std::path::PathBuf::from);
+        let usual = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/engines/bin/nats-server");
+        let program = given.unwrap_or_else(|| usual.into());
+        if !program.exists() {
+            crate::program::skipped("nats-server");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        loop {
+            let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+            let (port, monitor) = (free(), free());
+            let conf = folder.path().join("nats.conf");
+            let store = folder.path().join("store");
+            let text = format!(
+                "listen: 127.0.0.1:{port}\nhttp: 127.0.0.1:{monitor}\njetstream {{\n store_dir: \"{}\"\n sync_interval: always\n}}\n",
+                store.display()
+            );
+            fs::write(&conf, text).unwrap();
+            let mut child = Command::new(&program).arg("-c").arg(&conf).stderr(Stdio::null()).spawn().unwrap();
+            let is_open = |port: u16| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+            while !(is_open(port) && is_open(monitor)) && child.try_wait().unwrap().is_none() {
+                std::thread::yield_now();
+            }
+            if child.try_wait().unwrap().is_none() {
+                let url = format!("nats://127.0.0.1:{port}?monitor=127.0.0.1:{monitor}");
+                return Some(Self { _folder: folder, child, url });
+            }
+        }
+    }
+}
+
+#[cfg(feature = "engines")]
+impl Drop for Nats {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(feature = "engines")]
+#[test]
+fn over_nats_a_killed_process_is_missed_once_by_all_and_a_new_watcher_knows_who_was_there() {
+    let Some(nats) = Nats::start() else { return };
+    let console = |id: &str| {
+        let place = Place::new().arg("--roles").arg("edge,console").arg("--apps").arg("none");
+        place.arg("--node-id").arg(id).arg("--engine").arg(&nats.url)
+    };
+    let (one_place, two_place) = (console("one"), console("two"));
+    let (one, two) = (one_place.start(), two_place.start());
+    let mut watchers = [&one, &two].map(|process| Sse::watch(process.http, "filter=$SYS/nodes/%23", None).unwrap());
+    let first = worker("worker-7", &nats.url).start();
+    for watcher in &mut watchers {
+        assert_eq!(wait(watcher, "$SYS/nodes/worker-7", is_alive)["durability"], "synced");
+    }
+    let killed = Instant::now();
+    first.kill();
+    for watcher in &mut watchers {
+        wait(watcher, "$SYS/nodes/worker-7/missed", |_| true);
+    }
+    assert!(killed.elapsed() < BOUND + SLACK, "{:?}", killed.elapsed());
+    // A second one dies while nobody watches: who comes then finds its state, and misses it.
+    let second = worker("worker-8", &nats.url).start();
+    wait(&mut watchers[0], "$SYS/nodes/worker-8", is_alive);
+    assert!(one.stop().success() && two.stop().success());
+    second.kill();
+    let three = console("three").start();
+    let mut watcher = Sse::watch(three.http, "filter=$SYS/nodes/%23&from=start", None).unwrap();
+    let mut topics = Vec::new();
+    while topics.last().map(String::as_str) != Some("$SYS/nodes/worker-8/missed") {
+        let event: Value = serde_json::from_str(&watcher.next().unwrap().data).unwrap();
+        topics.push(event["topic"].as_str().unwrap().to_owned());
+    }
+    // The log has the first one's end once, though two have written it.
+    assert_eq!(topics.iter().filter(|topic| *topic == "$SYS/nodes/worker-7/missed").count(), 1, "{topics:?}");
+    let listed = nodes(&three);
+    assert_eq!((&listed["alive"], &listed["missed"], &listed["ended"]), (&1.into(), &2.into(), &2.into()), "{listed}");
+}
+
 /// Who may what: `#` is everything but what begins with `$`.
 const RULES: &str = r##"
 [roles.worker]

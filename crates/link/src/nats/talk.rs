@@ -32,7 +32,7 @@ impl Place {
         for subject in subjects {
             tokio::spawn(listen(Arc::clone(shared), subject, hear.clone()));
         }
-        Self { tell, heard, task: tokio::spawn(speak(Arc::clone(shared), told)) }
+        Self { tell, heard, task: tokio::spawn(speak(Arc::clone(shared), told, hear)) }
     }
 }
 
@@ -60,8 +60,9 @@ impl Talk for Place {
     }
 }
 
-/// Tells until the place is left; the client holds back what is told while the server is away.
-async fn speak(shared: Arc<Shared>, mut told: mpsc::Receiver<Event>) {
+/// Tells until the place is left; the client holds back what is told while the server is away. Who only tells hears nothing
+/// for as long.
+async fn speak(shared: Arc<Shared>, mut told: mpsc::Receiver<Event>, _hear: mpsc::Sender<Result<Event, BusError>>) {
     let client = shared.context.client();
     while let Some(event) = told.recv().await {
         let subject = subjects::of_talk(&event.topic);
