@@ -11,7 +11,9 @@ use std::time::Duration;
 use crate::delivery::{DeadLetter, Delivery, GroupName, GroupOptions, GroupStat, Settlement, Tag};
 use crate::event::{Publication, Recorded};
 use crate::id::ProducerId;
+use crate::lag::{self, Lag};
 use crate::position::{Epoch, Position, Seq};
+use crate::talk::Talk;
 use crate::topic::{Filter, Topic};
 
 /// What comes later: a future that may cross threads. Boxed once a batch, never once an event.
@@ -274,6 +276,24 @@ pub trait Bus: Send + Sync + 'static {
     ) -> Later<'_, Result<(), BusError>> {
         let _ = (group, options, letters);
         Box::pin(std::future::ready(Err(BusError::Unable("take over groups that another engine had"))))
+    }
+
+    /// How far a group is behind that [`groups`](Self::groups) has told of.
+    ///
+    /// An engine with a log reads it from where the group stands; one whose server knows asks it, and one that knows only what
+    /// this process was handed tells that, as no exact number.
+    fn lag<'a>(&'a self, group: &'a GroupStat) -> Later<'a, Result<Lag, BusError>> {
+        Box::pin(lag::read(self, group))
+    }
+
+    /// A place among the processes over this engine that tell each other what nobody keeps; with a filter one hears what it
+    /// wants, without one only tells.
+    ///
+    /// # Errors
+    /// `Unable` where a process is alone with its engine, or the engine has no such way.
+    fn talk(&self, hears: Option<&Filter>) -> Result<Box<dyn Talk>, BusError> {
+        let _ = hears;
+        Err(BusError::Unable("tell other processes what it doesn't keep"))
     }
 }
 

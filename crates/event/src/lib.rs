@@ -13,9 +13,11 @@ pub mod event;
 pub mod headers;
 pub mod id;
 pub mod json;
+pub mod lag;
 pub mod position;
 pub mod principal;
 pub mod refusal;
+pub mod talk;
 pub mod text;
 pub mod topic;
 
@@ -28,8 +30,10 @@ pub use delivery::{Backoff, DeadLetter, Delivery, GroupName, GroupOptions, Group
 pub use event::{Event, Publication, Recorded};
 pub use headers::Headers;
 pub use id::{EventId, ProducerId};
+pub use lag::Lag;
 pub use position::{Epoch, Position, Seq};
 pub use principal::{Login, Principal};
 pub use refusal::Refusal;
+pub use talk::Talk;
 pub use text::Text;
 pub use topic::{Filter, Topic, TopicError};

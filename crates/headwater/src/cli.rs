@@ -101,6 +101,9 @@ pub struct SettingArgs {
     /// Where services keep their tables: `sqlite`, sqlite:FOLDER or postgres://USER:PASSWORD@HOST/DB [default: sqlite]
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
+    /// What this process is called among others: letters, digits, `-`, `_`, `.` [default: host, roles and a suffix that stays]
+    #[arg(long, value_name = "NAME")]
+    pub node_id: Option<String>,
     /// Any other setting by its name in the settings file, e.g. --set 'limits.payload_max=2 MiB'
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -120,6 +123,7 @@ impl SettingArgs {
             ("engine", &self.engine),
             ("require-durability", &self.require_durability),
             ("store", &self.store),
+            ("node-id", &self.node_id),
         ]
         .into_iter()
         .filter_map(|(flag, value)| value.as_deref().map(|value| (flag, value)))

@@ -15,10 +15,15 @@ use uuid::Uuid;
 use crate::config::{Config, EMBEDDED, without_password};
 use crate::exit;
 
+/// How much of a process's name to its engine tells its place from others'.
+const PLACE_LEN: usize = 8;
+
 /// The engine of this process.
 pub struct Engine {
     /// The seam to it.
     pub bus: Arc<dyn Bus>,
+    /// What tells this process's place from others' on the same machine, the same after every restart.
+    pub place: String,
     /// The log in the data folder, where that is the engine.
     pub embedded: Option<Arc<EventLog>>,
     link: Option<headwater_link::Engine>,
@@ -32,13 +37,16 @@ impl Engine {
     pub async fn open(config: &Config, sync_delay: Option<u64>) -> anyhow::Result<Self> {
         if config.engine == EMBEDDED {
             let log = Arc::new(open_log(config, sync_delay)?);
-            return Ok(Self { bus: log.clone(), embedded: Some(log), link: None });
+            let place = format!("{:08x}", log.head().epoch);
+            return Ok(Self { bus: log.clone(), place, embedded: Some(log), link: None });
         }
         let shown = without_password(&config.engine);
-        let link = link(config, instance(&config.log.folder)?).await?;
+        let instance = instance(&config.log.folder)?;
+        let place = instance.chars().take(PLACE_LEN).collect();
+        let link = link(config, instance).await?;
         let bus = link.bus();
         tracing::info!("the engine is {shown}; what it acknowledges is {}", meant(bus.abilities().durability));
-        Ok(Self { bus, embedded: None, link: Some(link) })
+        Ok(Self { bus, place, embedded: None, link: Some(link) })
     }
 
     /// Ends in good order: what is unfinished stays with the engine.

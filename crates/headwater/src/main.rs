@@ -13,6 +13,7 @@ mod exit;
 mod listening;
 mod log;
 mod migrate;
+mod nodes;
 mod open_files;
 mod publish;
 mod send;

@@ -21,6 +21,7 @@ use crate::console::{self, Facts};
 use crate::engine::Engine;
 use crate::exit;
 use crate::listening::{Listening, protocol_name};
+use crate::nodes::{self, Lags, Nodes};
 use crate::open_files;
 use crate::signals::{Asked, Signals};
 use crate::socketio;
@@ -71,7 +72,25 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
     let frames = listening.all().iter().find(|(protocol, _)| protocol.starts_with("frames"));
     let frames = frames.map(|(_, addr)| addr.to_string());
     let apps = Apps::start(&Ground { config, hub: &hub, bus: &engine.bus, frames }).await?;
-    let house = House { loaded, hub: &hub, engine: &engine, apps: &apps, listening: &listening, stop: &stop };
+    let lags = Lags::new(engine.bus.clone(), config.hub.clock.clone());
+    let nodes = Nodes::start(nodes::Start {
+        config,
+        place: &engine.place,
+        hub: &hub,
+        bus: &engine.bus,
+        parts: apps.parts(),
+        lags: lags.clone(),
+    });
+    let house = House {
+        loaded,
+        hub: &hub,
+        engine: &engine,
+        apps: &apps,
+        nodes: &nodes,
+        lags: &lags,
+        listening: &listening,
+        stop: &stop,
+    };
     let edges = bound.serve(&house, &reloading).await?;
     if let Some((tls, files, read)) = tls {
         tokio::spawn(tls::keep_current(tls, files, read));
@@ -93,7 +112,7 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
     tracing::info!("{asked}: stopping");
     tokio::spawn(signals.insisted());
     stop.request();
-    end(edges, apps, &hub, engine).await
+    end(edges, apps, &nodes, &hub, engine).await
 }
 
 /// What the edges are put in front of.
@@ -102,6 +121,8 @@ struct House<'a> {
     hub: &'a Arc<Hub>,
     engine: &'a Engine,
     apps: &'a Apps,
+    nodes: &'a Arc<Nodes>,
+    lags: &'a Arc<Lags>,
     listening: &'a Listening,
     stop: &'a Stop,
 }
@@ -181,7 +202,7 @@ impl House<'_> {
         mqtt: Option<&mqtt::Front>,
         listeners: Vec<(&'static str, Arc<AcceptCounts>)>,
     ) -> http::ServeSettings {
-        let Self { loaded, hub, engine, apps, listening, stop } = *self;
+        let Self { loaded, hub, engine, apps, nodes, lags, listening, stop } = *self;
         let config = &loaded.config;
         let logins = http::Logins::new(config.hub.clock.clone());
         let cookies: http::Cookies = {
@@ -196,6 +217,7 @@ impl House<'_> {
             embedded: engine.embedded.clone(),
             logins,
             mqtt: mqtt.cloned(),
+            nodes: nodes.clone(),
             stopping: stop.listen(),
         };
         let mut routes = apps.routes.clone();
@@ -212,13 +234,15 @@ impl House<'_> {
             cookies: Some(cookies),
             listeners,
             parts: apps.parts(),
+            groups: Some(lags.for_metrics()),
             socketio: socketio::front(config, hub),
         }
     }
 }
 
-/// Ends in order: the edges first, then the services, then the log, which makes durable what they had begun.
-async fn end(mut edges: JoinSet<usize>, apps: Apps, hub: &Hub, engine: Engine) -> anyhow::Result<()> {
+/// Ends in order: the edges first, then the services, then it's said that this node ends, then the log, which makes durable
+/// what all of them had begun.
+async fn end(mut edges: JoinSet<usize>, apps: Apps, nodes: &Nodes, hub: &Hub, engine: Engine) -> anyhow::Result<()> {
     let mut left = 0;
     while let Some(ended) = edges.join_next().await {
         left += ended.context("an edge ended by a fault of ours")?;
@@ -227,6 +251,7 @@ async fn end(mut edges: JoinSet<usize>, apps: Apps, hub: &Hub, engine: Engine) -
         tracing::warn!("{left} connections had not ended in time and were closed");
     }
     apps.stop().await;
+    nodes.end().await;
     let health = hub.health();
     let closed = engine.close().await;
     if let Health::Failing(why) = health {

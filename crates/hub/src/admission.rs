@@ -320,6 +320,11 @@ impl PassingPass {
         self.events.iter_mut()
     }
 
+    /// Leaves out what others take.
+    pub(crate) fn keep(&mut self, is_kept: impl FnMut(&Event) -> bool) {
+        self.events.retain(is_kept);
+    }
+
     pub(crate) fn redeem(self) -> Vec<Event> {
         self.events
     }

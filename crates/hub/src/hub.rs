@@ -17,6 +17,7 @@ use crate::limits::Limits;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::outlet::{Outlet, OutletSettings};
+use crate::overhear::Overheard;
 use crate::passing::Passing;
 use crate::presence::Presence;
 use crate::publish::refusal_of;
@@ -103,6 +104,7 @@ pub(crate) struct Core {
     pub(crate) fanout: FanoutSettings,
     pub(crate) rings: Rings,
     pub(crate) passing: Passing,
+    pub(crate) overheard: Overheard,
     pub(crate) shards: Box<[Shard]>,
     /// How many calls the shards have not answered to the end.
     pub(crate) calls: AtomicUsize,
@@ -172,6 +174,7 @@ impl Hub {
             fanout: settings.fanout,
             rings: Rings::new(shards),
             passing: Passing::default(),
+            overheard: Overheard::default(),
             shards: (0..shards).map(|_| Shard::default()).collect(),
             wheel: Wheel::new(),
             tick: AtomicU32::new(0),
@@ -218,7 +221,8 @@ impl Hub {
         limit: usize,
     ) -> Result<StickyPage, Refusal> {
         let allowed = self.core.admission.access().may_watch(who, filter)?;
-        self.core.gate.latest(allowed.filter(), after, limit).await.map_err(refusal_of)
+        let page = self.core.gate.latest(allowed.filter(), after, limit).await.map_err(refusal_of)?;
+        Ok(self.with_announced(page, allowed.filter(), after, limit))
     }
 
     /// The past of a filter, up to where the log stands now.

@@ -19,6 +19,7 @@ pub mod limits;
 mod live;
 pub mod metrics;
 pub mod outlet;
+mod overhear;
 mod own;
 mod pace;
 mod passing;

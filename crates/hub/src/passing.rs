@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use headwater_event::{Event, Filter, Principal, Refusal, Topic};
+use headwater_event::{Event, Filter, Position, Principal, Recorded, Refusal, StickyPage, Topic};
 use tokio::sync::Notify;
 
+use crate::access::is_reserved;
 use crate::admission::PassingPass;
 use crate::hub::{Core, Hub};
 
@@ -85,8 +86,9 @@ impl Hub {
         let now = core.clock.now();
         events.iter_mut().for_each(|event| event.at = now);
         let admitted = core.admission.admit_passing(who, events, core.passing.has_room());
-        let pass = admitted.inspect_err(|refusal| core.metrics.refuse(refusal))?;
+        let mut pass = admitted.inspect_err(|refusal| core.metrics.refuse(refusal))?;
         core.metrics.passed.fetch_add(pass.len() as u64, Ordering::Relaxed);
+        pass.keep(|event| !core.overheard.take(event));
         if core.rings.are_none() {
             return Ok(());
         }
@@ -112,12 +114,48 @@ impl Hub {
         }
     }
 
+    /// Tells the hub's own events, on topics that are closed to clients, to those who watch now, and remembers none of them.
+    pub fn tell(&self, events: Vec<Event>) {
+        self.core().tell_own(events);
+    }
+
     /// The last of the hub's own events of each topic that this filter wants. Who asks on behalf of a client has asked for
     /// its right to watch the filter before.
     #[must_use]
     pub fn announced(&self, filter: &Filter) -> Vec<Event> {
         let announced = self.core().passing.announced.lock().unwrap_or_else(PoisonError::into_inner);
         announced.values().filter(|event| filter.matches(event.topic.as_str())).cloned().collect()
+    }
+
+    /// A page of states with what was announced of the same topics, which is later than what is kept; it stands at no place, so
+    /// its sequence number is 0.
+    pub(crate) fn with_announced(
+        &self,
+        mut page: StickyPage,
+        filter: &Filter,
+        after: Option<&Topic>,
+        limit: usize,
+    ) -> StickyPage {
+        if !is_reserved(filter.as_str()) {
+            return page;
+        }
+        let last = page.next.clone();
+        let is_here =
+            |topic: &Topic| after.is_none_or(|after| topic > after) && last.as_ref().is_none_or(|l| topic <= l);
+        for event in self.announced(filter).into_iter().filter(|event| is_here(&event.topic)) {
+            let position = Position::new(page.as_of.epoch, 0);
+            let found = page.events.binary_search_by(|kept| kept.event.topic.cmp(&event.topic));
+            let told = Recorded { position, event, sticky: true };
+            match found {
+                Ok(at) => page.events[at] = told,
+                Err(at) => page.events.insert(at, told),
+            }
+        }
+        if page.events.len() > limit {
+            page.events.truncate(limit);
+            page.next = page.events.last().map(|recorded| recorded.event.topic.clone());
+        }
+        page
     }
 
     /// Waits until [`Hub::pass`] has room. An edge that makes its client wait for it loses nothing.

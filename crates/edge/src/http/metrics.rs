@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, Response, StatusCode};
-use headwater_event::Health;
+use headwater_event::{Health, Later};
 use headwater_hub::metrics::LATENCY_BUCKETS_US;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, text};
@@ -24,10 +24,28 @@ use crate::process;
 /// The text format that this is (OpenMetrics 1.0).
 const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What is counted now. Nothing is counted for this: the counts are there, and are read.
+/// How one group stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupCount {
+    /// Its name.
+    pub name: String,
+    /// How many events it is behind.
+    pub backlog: u64,
+    /// The age of the oldest that isn't settled, in seconds; 0 where none waits.
+    pub oldest_unsettled_s: f64,
+}
+
+/// Tells how the groups stand, a bounded number of them. It may ask an engine, within a bounded time.
+pub type Groups = Arc<dyn Fn() -> Later<'static, Vec<GroupCount>> + Send + Sync>;
+
+/// What is counted now. Nothing is counted for this but how far groups are behind: the counts are there, and are read.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response<Body>, Problem> {
+    let groups = match &app.groups {
+        Some(groups) => groups().await,
+        None => Vec::new(),
+    };
     let mut registry = Registry::with_prefix("headwater");
-    registry.register_collector(Box::new(Counts(app)));
+    registry.register_collector(Box::new(Counts(app, groups)));
     let mut out = String::with_capacity(8 * 1_024);
     text::encode(&mut out, &registry)
         .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the counts can't be written"))?;
@@ -37,7 +55,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response<Body
     Ok(response)
 }
 
-struct Counts(Arc<App>);
+struct Counts(Arc<App>, Vec<GroupCount>);
 
 impl fmt::Debug for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,6 +74,7 @@ impl Collector for Counts {
         if let Some(front) = &self.0.mqtt {
             mqtt(front, &mut say)?;
         }
+        groups(&self.1, &mut say)?;
         process_of(&mut say)
     }
 }
@@ -78,6 +97,25 @@ impl Say<'_, '_> {
         metric.encode(self.0.encode_descriptor(name, help, unit, metric.metric_type())?)
     }
 
+    /// One value for each group.
+    fn by_group(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        groups: &[GroupCount],
+        value: impl Fn(&GroupCount) -> f64,
+    ) -> fmt::Result {
+        let kind = ConstGauge::new(0.0_f64).metric_type();
+        let mut family = self.0.encode_descriptor(name, help, unit, kind)?;
+        for group in groups {
+            let labels = [("group", group.name.as_str())];
+            let metric = ConstGauge::new(value(group));
+            metric.encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
     /// One count for each member of a closed set.
     fn by<'n>(
         &mut self,
@@ -95,6 +133,19 @@ impl Say<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// What to scale workers by; labels are the names of services and shared subscriptions, whose number has a bound here.
+fn groups(groups: &[GroupCount], say: &mut Say<'_, '_>) -> fmt::Result {
+    if groups.is_empty() {
+        return Ok(());
+    }
+    let help =
+        "Events that a group has not settled, those in work included; a bound above where not all could be counted";
+    let backlog = |group: &GroupCount| group.backlog as f64;
+    say.by_group("group_backlog", help, None, groups, backlog)?;
+    let help = "Age of the oldest event that a group has not settled; 0 where none waits";
+    say.by_group("group_oldest_unsettled", help, Some(&Unit::Seconds), groups, |group| group.oldest_unsettled_s)
 }
 
 fn mqtt(front: &crate::mqtt::Front, say: &mut Say<'_, '_>) -> fmt::Result {

@@ -20,6 +20,7 @@ pub struct App {
     pub(super) mqtt: Option<crate::mqtt::Front>,
     pub(super) socketio: Option<crate::socketio::Front>,
     pub(super) parts: Vec<Part>,
+    pub(super) groups: Option<metrics::Groups>,
 }
 
 type Methods = MethodRouter<Arc<App>>;
@@ -35,6 +36,8 @@ fn table() -> Vec<(&'static str, &'static [&'static str], Methods)> {
         ("/v1/live", &["get"], get(docs::live_head)),
         ("/v1/ws", &["get"], get(docs::ws_head)),
         ("/healthz", &["get"], get(health::healthz)),
+        // Another name for it: what Kubernetes' own servers call it.
+        ("/livez", &["get"], get(health::healthz)),
         ("/readyz", &["get"], get(health::readyz)),
         ("/metrics", &["get"], get(metrics::metrics)),
         ("/openapi.json", &["get"], get(docs::openapi)),

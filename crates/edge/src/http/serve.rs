@@ -11,6 +11,7 @@ use super::front::Front;
 use super::health::Part;
 use super::hosts::Hosts;
 use super::limits::Limits;
+use super::metrics::Groups;
 use super::routes::{App, routes};
 use crate::accept::{AcceptCounts, Listener, Stopping};
 use crate::ws;
@@ -39,11 +40,13 @@ pub struct ServeSettings {
     pub listeners: Vec<(&'static str, Arc<AcceptCounts>)>,
     /// What must work beside the log for /readyz to say so.
     pub parts: Vec<Part>,
+    /// How far the groups are behind, for /metrics.
+    pub groups: Option<Groups>,
 }
 
 /// Serves until the end is requested; gives how many connections had not ended in time.
 pub async fn serve(listener: Listener, hub: Arc<Hub>, settings: ServeSettings, stopping: Stopping) -> usize {
-    let ServeSettings { extra_routes, limits, origins, ws, mqtt, socketio, hosts, cookies, listeners, parts } =
+    let ServeSettings { extra_routes, limits, origins, ws, mqtt, socketio, hosts, cookies, listeners, parts, groups } =
         settings;
     let app = Arc::new(App {
         hub: Arc::clone(&hub),
@@ -52,6 +55,7 @@ pub async fn serve(listener: Listener, hub: Arc<Hub>, settings: ServeSettings, s
         mqtt: mqtt.clone(),
         socketio: socketio.clone(),
         parts,
+        groups,
     });
     let front = Arc::new(Front {
         hub,

@@ -35,6 +35,8 @@ use headwater_eventlog::OpenOptions;
 use headwater_hub::access::{AskRules, TokenRules};
 use headwater_service::StoreUrl;
 
+use crate::nodes;
+
 pub use fault::Faults;
 pub use file::line_of;
 pub use nearest::nearest;
@@ -58,6 +60,8 @@ pub struct Config {
     pub require_durability: Option<Durability>,
     /// Where services keep their tables: `sqlite`, or an address.
     pub store: String,
+    /// What this process is called among others; `auto` leaves it to the program.
+    pub node_id: String,
     /// How the log is opened, and where it lives.
     pub log: OpenOptions,
     /// Where HTTP, SSE and WebSocket listen.
@@ -232,6 +236,7 @@ impl Default for Config {
             engine: EMBEDDED.to_owned(),
             require_durability: None,
             store: "sqlite".to_owned(),
+            node_id: nodes::AUTO.to_owned(),
             log: OpenOptions::new("./headwater-data"),
             http: local(8080),
             frames: local(7007),
@@ -285,6 +290,9 @@ impl Config {
                 socketio::Settings::PATH
             );
             faults.add("socketio.path", what, None);
+        }
+        if let Err(what) = nodes::check_id(&self.node_id) {
+            faults.add("node_id", what, None);
         }
         self.check_tls(faults);
         if self.listeners().next().is_none() {

@@ -25,6 +25,9 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::config::{App, Open};
+use crate::nodes::Nodes;
+
+pub use spelling::moment;
 
 /// How many pages may follow the tail at once: each reads the log for itself.
 const TAILS_MAX: usize = 16;
@@ -48,6 +51,8 @@ pub struct Facts {
     pub logins: Logins,
     /// Where MQTT's sessions are; `None` where nobody speaks it.
     pub mqtt: Option<mqtt::Front>,
+    /// This process and the others.
+    pub nodes: Arc<Nodes>,
     /// Tells the pages that follow something to let go when the program ends.
     pub stopping: Stopping,
 }

@@ -14,6 +14,7 @@ const FILES: &[(&str, &[u8])] = &[
     ("/console/format.js", include_bytes!("page/format.js")),
     ("/console/groups.js", include_bytes!("page/groups.js")),
     ("/console/icon.svg", include_bytes!("page/icon.svg")),
+    ("/console/nodes.js", include_bytes!("page/nodes.js")),
     ("/console/overview.js", include_bytes!("page/overview.js")),
     ("/console/parts.js", include_bytes!("page/parts.js")),
     ("/console/place.js", include_bytes!("page/place.js")),

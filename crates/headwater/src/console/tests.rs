@@ -20,7 +20,8 @@ use serde_json::{Value, json};
 use tower_service::Service;
 
 use super::{Facts, routes};
-use crate::config::Open;
+use crate::config::{Config, Open};
+use crate::nodes::{self, Lags, Nodes};
 
 struct Place {
     hub: Arc<Hub>,
@@ -67,7 +68,12 @@ fn place() -> Place {
     let logins = Logins::default();
     let (listening, counts, apps) = (Vec::new(), Vec::new(), Vec::new());
     let (embedded, stopping) = (Some(log.clone()), stop.listen());
-    let facts = Facts { listening, counts, apps, open: Open::No, embedded, logins, mqtt: None, stopping };
+    let bus: Arc<dyn Bus> = log.clone();
+    let lags = Lags::new(bus.clone(), Clock::system());
+    let config = Config { node_id: "test-node".into(), ..Config::default() };
+    let nodes =
+        Nodes::start(nodes::Start { config: &config, place: "1", hub: &hub, bus: &bus, parts: Vec::new(), lags });
+    let facts = Facts { listening, counts, apps, open: Open::No, embedded, logins, mqtt: None, nodes, stopping };
     Place { router: routes(hub.clone(), log.clone(), facts), hub, log, access, stop, _folder: folder }
 }
 
@@ -128,12 +134,13 @@ impl Place {
 }
 
 /// Every route, with what it needs to answer 200.
-const LISTS: [&str; 11] = [
+const LISTS: [&str; 12] = [
     "/v1/admin/overview",
     "/v1/admin/seconds",
     "/v1/admin/connections",
     "/v1/admin/slowest",
     "/v1/admin/groups",
+    "/v1/admin/nodes",
     "/v1/admin/dead-letters?group=g",
     "/v1/admin/sessions",
     "/v1/admin/topics",
@@ -453,4 +460,28 @@ async fn a_tail_under_load_says_what_it_skipped_and_ends_with_the_program() {
     while let Some(frame) = body.frame().await {
         assert!(frame.is_ok());
     }
+}
+
+#[tokio::test]
+async fn the_nodes_are_listed_with_what_an_acknowledgement_means() {
+    let place = place();
+    let observer = place.who("observer").await;
+    // The first heartbeat comes at once.
+    let list = loop {
+        let list = place.get(&observer, "/v1/admin/nodes").await;
+        if list["alive"] == 1 {
+            break list;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(list["me"], "test-node");
+    assert_eq!((&list["watching"], &list["engine"]["durability"]), (&json!("here"), &json!("synced")));
+    let node = &list["nodes"][0];
+    assert_eq!((&node["id"], &node["state"], &node["is_me"]), (&json!("test-node"), &json!("alive"), &json!(true)));
+    assert_eq!(node["engine"], "embedded");
+    assert!(node["age_ms"].as_u64().unwrap() < 60_000 && node["load"]["memory_bytes"].as_u64().unwrap() > 0);
+    let none = place.get(&observer, "/v1/admin/nodes?after=test-node").await;
+    assert_eq!((&none["nodes"], &none["next"]), (&json!([]), &Value::Null));
+    // A process that is alone writes nothing.
+    assert_eq!(place.log.head().seq, 0);
 }

@@ -10,7 +10,7 @@ import { chromium } from 'playwright-core';
 const { HEADWATER, CHROMIUM, SHOTS } = process.env;
 const EVIL = '<img src=x onerror=alert(1)>';
 const FRAMES_ID = '6b1f2d3e-4a5b-4c6d-8e7f-0a1b2c3d4e5f';
-const VIEWS = ['Overview', 'Connections', 'Topics', 'Tail', 'Groups & dead letters', 'Sessions', 'Why don’t I see…?'];
+const VIEWS = ['Overview', 'Connections', 'Topics', 'Tail', 'Groups & dead letters', 'Sessions', 'Nodes', 'Why don’t I see…?'];
 const folder = mkdtempSync(join(tmpdir(), 'drive-console-'));
 const children = new Set();
 
@@ -24,7 +24,7 @@ async function until(what, holds) {
 
 async function hub(place = folder) {
   const ready = join(place, 'ready');
-  const args = ['serve', '--data', join(place, 'data'), '--http', '127.0.0.1:0', '--frames', '127.0.0.1:0', '--mqtt', '127.0.0.1:0', '--apps', 'intake', '--ready-file', ready];
+  const args = ['serve', '--data', join(place, 'data'), '--http', '127.0.0.1:0', '--frames', '127.0.0.1:0', '--mqtt', '127.0.0.1:0', '--apps', 'intake', '--node-id', 'hub-1', '--ready-file', ready];
   const child = spawn(HEADWATER, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   children.add(child);
   child.stderr.on('data', () => {});
@@ -322,6 +322,32 @@ async function groups(page, worker) {
   await shoot(page, 'sessions-1440-light');
 }
 
+/// A process that shares the hub's work, and is killed: it's there, and then it's missed, in words and in red.
+async function nodes(page, served) {
+  await show(page, 'Nodes');
+  const row = name => page.locator('.nodes tbody tr').filter({ hasText: name });
+  await row('hub-1').filter({ hasText: 'this process' }).filter({ hasText: 'alive' }).waitFor();
+  await page.getByText('it is on disk: neither a kill nor a power cut loses it').waitFor();
+  const place = join(folder, 'worker');
+  const args = ['serve', '--data', join(place, 'data'), '--http', '127.0.0.1:0', '--roles', 'processor', '--apps', 'alerts', '--engine', `mqtt://${served.mqtt}`, '--node-id', 'worker-a'];
+  const worker = spawn(HEADWATER, args, { stdio: 'ignore' });
+  children.add(worker);
+  const ended = new Promise(resolve => worker.on('exit', resolve));
+  await row('worker-a').filter({ hasText: 'processor' }).filter({ hasText: 'alive' }).filter({ hasText: 'none, in its group' }).waitFor();
+  assert.equal(await page.locator('.complaint').count(), 0);
+  await shoot(page, 'nodes-alive-1440-light');
+  worker.kill('SIGKILL');
+  await ended;
+  await row('worker-a').filter({ hasText: /missed for/ }).waitFor();
+  await page.getByRole('alert').filter({ hasText: 'One node is missed: worker-a' }).waitFor();
+  const colour = await row('worker-a').locator('.state').evaluate(element => getComputedStyle(element).color);
+  const [red, green, blue] = colour.match(/\d+/g).map(Number);
+  assert(red > 150 && green < 100 && blue < 100, `missed is said in ${colour}`);
+  await shoot(page, 'nodes-missed-1440-light');
+  const answer = await (await fetch(`http://${served.http}/v1/admin/nodes`)).json();
+  assert.deepEqual([answer.alive, answer.missed, answer.ended], [1, 1, 0]);
+}
+
 async function why(page) {
   await show(page, 'Why don’t I see…?');
   await page.getByRole('textbox', { name: 'User' }).fill('anonymous');
@@ -349,7 +375,7 @@ async function everySize(browser, http) {
         await page.getByRole('heading', { name: view, level: 1 }).waitFor();
         // Until it has been answered.
         await until(`${view} to have asked`, async () => (await page.locator('main .waiting').count()) === 0);
-        const name = ['overview', 'connections', 'topics', 'tail', 'groups', 'sessions', 'why'][at];
+        const name = ['overview', 'connections', 'topics', 'tail', 'groups', 'sessions', 'nodes', 'why'][at];
         await shoot(page, `${name}-${width}-${scheme}-all`);
       }
       if (width === 360) {
@@ -450,6 +476,7 @@ async function walk(browser, served) {
   const clients = { frames: await framesClient(served.frames), mqtt: await mqttClient(served.mqtt, EVIL, ['clinic/+/slot/+']) };
   await connections(page, clients);
   await groups(page, await mqttClient(served.mqtt, 'worker-1', ['$share/workers/orders/#']));
+  await nodes(page, served);
   await why(page);
   await tail(page, http);
   await everySize(browser, http);

@@ -157,11 +157,16 @@ impl Sent {
 
 impl Sse {
     pub fn watch(addr: SocketAddr, query: &str, last_event_id: Option<&str>) -> io::Result<Self> {
+        let last = last_event_id.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
+        Self::with(addr, query, &last)
+    }
+
+    /// The same with these lines in the head.
+    pub fn with(addr: SocketAddr, query: &str, lines: &str) -> io::Result<Self> {
         let socket = TcpStream::connect(addr)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         let mut reader = BufReader::new(socket);
-        let last = last_event_id.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
-        write!(reader.get_mut(), "GET /v1/live?{query} HTTP/1.1\r\nHost: localhost\r\n{last}\r\n")?;
+        write!(reader.get_mut(), "GET /v1/live?{query} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n")?;
         let (status, headers) = read_head(&mut reader)?;
         assert_eq!(status, 200, "{headers:?}");
         let chunked = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("transfer-encoding"));

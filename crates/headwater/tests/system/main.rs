@@ -25,6 +25,7 @@ mod durable_before_ack;
 mod fsync_failure_stops_acks;
 mod migrate;
 mod mqtt_sessions;
+mod nodes;
 mod nothing_twice_from_a_resending_client;
 mod overload_is_refused_not_suffered;
 mod refused_means_nothing_happened;

@@ -14,6 +14,7 @@ mod bounded;
 mod catch_up;
 mod inspect;
 mod one_gate;
+mod overheard;
 mod overload_is_refused_not_suffered;
 mod pulse;
 mod random;

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use headwater_event::{
-    Backoff, Delivery, EventId, Filter, GroupName, GroupOptions, GroupStat, Position, Recorded, Seq, Settlement, Tag,
-    Time,
+    Backoff, Delivery, EventId, Filter, GroupName, GroupOptions, GroupStat, Lag, Position, Recorded, Seq, Settlement,
+    Tag, Time,
 };
 use uuid::Uuid;
 
@@ -303,6 +303,13 @@ impl Desk {
         }
     }
 
+    /// How far the group is behind, as far as this process has been handed its events.
+    pub(crate) fn lag(&self) -> Lag {
+        let open = || self.entries.values().filter(|entry| entry.state != State::Buried);
+        let since = open().next().map(|entry| entry.recorded.event.at);
+        Lag { events: open().count() as u64, is_exact: false, since }
+    }
+
     const fn is_last(&self, attempt: u32) -> bool {
         self.options.attempts_max > 0 && attempt >= self.options.attempts_max
     }
@@ -478,6 +485,7 @@ mod tests {
         let name = GroupName::new("g").unwrap();
         let stat = desk.stat(&name, 1, 0);
         assert_eq!((stat.settled.seq, stat.in_flight, stat.waiting_retry, stat.members), (0, 3, 1, 1));
+        assert_eq!(desk.lag(), Lag { events: 6, is_exact: false, since: Some(Time(1)) });
         desk.leave(member, Time(3), &mut effects);
         assert!(!desk.has_members());
         assert_eq!(desk.stat(&name, 1, 0).in_flight, 0);

@@ -11,6 +11,7 @@ mod seat;
 mod session;
 mod shared;
 mod spelling;
+mod talk;
 mod trunk;
 mod wire;
 mod write;
@@ -18,8 +19,9 @@ mod write;
 use std::sync::Arc;
 
 use headwater_event::{
-    Abilities, Bus, BusError, Clock, DeadLetter, Durability, Filter, GroupName, GroupOptions, GroupStat, Health, Later,
-    Member, Position, ProducerId, Publication, Receipts, Replay, Seq, Start, StickyPage, Tail, Topic, TopicPage,
+    Abilities, Bus, BusError, Clock, DeadLetter, Durability, Filter, GroupName, GroupOptions, GroupStat, Health, Lag,
+    Later, Member, Position, ProducerId, Publication, Receipts, Replay, Seq, Start, StickyPage, Tail, Talk, Topic,
+    TopicPage,
 };
 
 use crate::LinkError;
@@ -36,6 +38,7 @@ use trunk::Trunk;
 pub struct Mqtt {
     shared: Arc<Shared>,
     durability: Durability,
+    is_headwater: bool,
 }
 
 impl Mqtt {
@@ -53,9 +56,10 @@ impl Mqtt {
             // Another broker's PUBACK says that it has the message, not that it's on a disk.
             _ => Durability::Written,
         };
+        let is_headwater = welcome.durability().is_some();
         shared.ledger.set_packet_len_max(welcome.packet_len_max as usize);
         tokio::spawn(trunk.run((wire, welcome)));
-        Ok(Self { shared, durability })
+        Ok(Self { shared, durability, is_headwater })
     }
 
     /// Ends in good order: nothing more is taken, who waits is told `Closed`, the sessions of groups stay on the broker.
@@ -272,6 +276,19 @@ impl Bus for Mqtt {
     fn revive(&self, group: &GroupName, letters: Vec<Seq>, again: bool) -> Later<'_, Result<usize, BusError>> {
         let group = group.clone();
         Box::pin(async move { self.take_out(&group, letters, again).await })
+    }
+
+    fn lag<'a>(&'a self, group: &'a GroupStat) -> Later<'a, Result<Lag, BusError>> {
+        // What waits on the broker it tells nobody.
+        let seat = lock(&self.shared.seats).get(&group.name).cloned();
+        Box::pin(std::future::ready(Ok(seat.map(|seat| lock(&seat.desk).lag()).unwrap_or_default())))
+    }
+
+    fn talk(&self, hears: Option<&Filter>) -> Result<Box<dyn Talk>, BusError> {
+        if self.shared.ledger.is_closed() {
+            return Err(BusError::Closed);
+        }
+        Ok(Box::new(talk::Place::take(&self.shared, hears, self.is_headwater)))
     }
 }
 

@@ -19,6 +19,8 @@ const AGAIN: &str = "_headwater/again/";
 /// Before what a process says to itself, to know how far it has read: among the letters, as what comes by one subscription
 /// comes in order, and by two it may not. No group's share is called so.
 const MARK: &str = "_headwater/dead/~/";
+/// Before what processes tell each other and nobody keeps. A Headwater takes it for itself and shows it to no client.
+const TALK: &str = "_headwater/talk/";
 
 /// All dead letters.
 pub(super) const ALL_DEAD: &str = "_headwater/dead/#";
@@ -51,6 +53,22 @@ pub(super) fn of_topic(topic: &Topic) -> Text {
 /// A filter's name on the broker.
 pub(super) fn of_filter(filter: &Filter) -> String {
     if is_reserved(filter.as_str()) { format!("{RESERVED}{filter}") } else { filter.to_string() }
+}
+
+/// Where something is told that nobody keeps.
+pub(super) fn talk(topic: &Topic) -> Text {
+    format!("{TALK}{topic}").into()
+}
+
+/// Where it's heard.
+pub(super) fn talk_filter(filter: &Filter) -> String {
+    format!("{TALK}{filter}")
+}
+
+/// The topic of what is told, or kept as its state, under its name there or, from a Headwater, under its own.
+pub(super) fn told(name: &Text) -> Option<Topic> {
+    let topic = name.strip_prefix(TALK).or_else(|| name.strip_prefix(RESERVED)).unwrap_or(name.as_str());
+    Topic::new(topic).ok()
 }
 
 fn is_reserved(text: &str) -> bool {
@@ -135,6 +153,9 @@ mod tests {
         assert_eq!(meaning(&again(&group("g"))), Meaning::Again);
         assert_eq!(meaning(&mark("me")), Meaning::Mark);
         assert_eq!(meaning(&"_headwater/else".into()), Meaning::Nothing);
+        let beat: Topic = "$SYS/nodes/a".parse().unwrap();
+        assert_eq!(meaning(&talk(&beat)), Meaning::Nothing, "who follows the events doesn't take it for one");
+        assert_eq!((told(&talk(&beat)), told(beat.text())), (Some(beat.clone()), Some(beat)));
         assert_eq!(meaning(&"a\u{1}".into()), Meaning::Nothing);
     }
 

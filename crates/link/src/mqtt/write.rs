@@ -29,6 +29,8 @@ pub(crate) struct Want {
 pub(crate) const WANT_ALL: u8 = 0b0000_1001;
 /// The same without the retained ones; shared subscriptions have none anyway.
 pub(crate) const WANT_NEW: u8 = 0b0010_1001;
+/// QoS 0, with the retained ones: for what is told again and again.
+pub(crate) const WANT_TOLD: u8 = 0b0000_1000;
 
 /// Appends a CONNECT.
 pub(crate) fn write_connect(connect: &Connect<'_>, out: &mut Vec<u8>) {

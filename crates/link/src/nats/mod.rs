@@ -11,6 +11,7 @@ mod seat;
 mod shared;
 mod spelling;
 mod subjects;
+mod talk;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,7 +22,8 @@ use async_nats::jetstream::context::ContextBuilder;
 use futures_util::StreamExt as _;
 use headwater_event::{
     Abilities, Bus, BusError, Clock, DeadLetter, Durability, EventId, Filter, GroupName, GroupOptions, GroupStat,
-    Health, Later, Member, Position, ProducerId, Publication, Receipts, Replay, Seq, StickyPage, Tail, Topic,
+    Health, Lag, Later, Member, Position, ProducerId, Publication, Receipts, Replay, Seq, StickyPage, Tail, Talk,
+    Topic,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -399,5 +401,23 @@ impl Bus for Nats {
             seat::consumer(&self.shared, &group, &options).await?;
             letters::keep(&self.shared, &group, &letters).await
         })
+    }
+
+    fn lag<'a>(&'a self, group: &'a GroupStat) -> Later<'a, Result<Lag, BusError>> {
+        Box::pin(async move {
+            let asking = self.shared.stream.consumer_info(subjects::group(&group.name));
+            let told = tokio::time::timeout(ANSWER_TIME_MAX, asking).await.map_err(|_| self.shared.late())?;
+            let told = told.map_err(|error| self.shared.storage(error))?;
+            // The oldest of all may be with another process; each tells the oldest of its own.
+            let since = lock(&self.shared.seats).get(&group.name).and_then(|seat| lock(&seat.desk).lag().since);
+            Ok(Lag { events: told.num_pending + told.num_ack_pending as u64, is_exact: true, since })
+        })
+    }
+
+    fn talk(&self, hears: Option<&Filter>) -> Result<Box<dyn Talk>, BusError> {
+        if self.shared.is_closed() {
+            return Err(BusError::Closed);
+        }
+        Ok(Box::new(talk::Place::take(&self.shared, hears)))
     }
 }

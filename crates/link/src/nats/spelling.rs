@@ -7,7 +7,7 @@ use async_nats::HeaderMap;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD as BASE64;
 use bytes::Bytes;
-use headwater_event::{DeadLetter, Epoch, Event, EventId, Headers, Position, Recorded, Seq, Text, Time};
+use headwater_event::{DeadLetter, Epoch, Event, EventId, Headers, Position, Recorded, Seq, Text, Time, Topic};
 
 use super::subjects;
 
@@ -49,17 +49,25 @@ fn common(event: &Event) -> HeaderMap {
 /// The event of a message that stands at a place; `None` when it is none of ours.
 pub(super) fn recorded(message: &async_nats::Message, position: Position, now: Time) -> Option<Recorded> {
     let (topic, sticky) = subjects::topic(&message.subject)?;
+    Some(Recorded { position, event: event(message, topic, position, now), sticky })
+}
+
+/// The event of a message that nobody keeps.
+pub(super) fn told(message: &async_nats::Message, position: Position, now: Time) -> Option<Event> {
+    Some(event(message, subjects::told(&message.subject)?, position, now))
+}
+
+fn event(message: &async_nats::Message, topic: Topic, position: Position, now: Time) -> Event {
     let get = |name| message.headers.as_ref().and_then(|map| map.get(name)).map(|value| value.as_str());
     let id = get(ID).and_then(id_of);
-    let event = Event {
+    Event {
         // A place is a name as good as any: the same after every redelivery.
         id: id.unwrap_or_else(|| EventId::Text(format!("nats/{}/{}", position.epoch, position.seq).into())),
         topic,
         headers: stored_headers(get(HEADERS), get(CONTENT_TYPE)),
         payload: Bytes::copy_from_slice(&message.payload),
         at: get(TIME).and_then(|time| time.parse().ok()).map_or(now, Time),
-    };
-    Some(Recorded { position, event, sticky })
+    }
 }
 
 fn id_of(text: &str) -> Option<EventId> {

@@ -14,6 +14,8 @@ use crate::local::covered::without_covered;
 pub(super) const ALL: &str = "hw.>";
 /// All latest states.
 pub(super) const STATES: &str = "hw.s.";
+/// Before what processes tell each other and no stream keeps.
+pub(super) const TALK: &str = "hwt.";
 /// Before dead letters.
 pub(super) const DEAD: &str = "hwd.";
 /// Before letters to be tried again.
@@ -28,14 +30,30 @@ pub(super) fn of_topic(topic: &Topic, sticky: bool) -> String {
     subject
 }
 
+/// Where something is told that nobody keeps.
+pub(super) fn of_talk(topic: &Topic) -> String {
+    let mut subject = String::from(TALK);
+    write_levels(topic.as_str(), &mut subject);
+    subject
+}
+
+/// The topic of what is told.
+pub(super) fn told(subject: &str) -> Option<Topic> {
+    topic_of(subject.strip_prefix(TALK)?)
+}
+
 /// The topic of a subject, and whether it's sticky; `None` when it's none of ours.
 pub(super) fn topic(subject: &str) -> Option<(Topic, bool)> {
     let (rest, sticky) = match subject.strip_prefix(STATES) {
         Some(rest) => (rest, true),
         None => (subject.strip_prefix(EVENTS)?, false),
     };
-    let levels: Option<Vec<String>> = rest.split('.').map(level).collect();
-    Some((Topic::new(levels?.join("/")).ok()?, sticky))
+    Some((topic_of(rest)?, sticky))
+}
+
+fn topic_of(levels: &str) -> Option<Topic> {
+    let levels: Option<Vec<String>> = levels.split('.').map(level).collect();
+    Topic::new(levels?.join("/")).ok()
 }
 
 /// The subjects of a filter below a prefix, which together want no subject twice. More may come than the filter wants:
@@ -131,6 +149,8 @@ mod tests {
                 let topic_of: Topic = text.parse().unwrap();
                 assert_eq!(topic(&of_topic(&topic_of, sticky)), Some((topic_of, sticky)), "{text}");
             }
+            let said: Topic = text.parse().unwrap();
+            assert_eq!((told(&of_talk(&said)), topic(&of_talk(&said))), (Some(said), None), "{text}");
         }
         assert_eq!(topic("hw.x.a"), None);
         assert_eq!(topic("hw.e.a%Z"), None);

@@ -8,3 +8,4 @@ mod headwater;
 mod mosquitto;
 #[cfg(feature = "engines")]
 mod nats;
+mod talk;

@@ -72,6 +72,32 @@ async fn over_nats_one_duty_is_kept_again_and_again() {
 }
 
 #[tokio::test]
+async fn over_nats_what_is_told_is_heard_and_kept_by_nobody_and_the_server_tells_how_far_a_group_is_behind() {
+    let (server, clock) = (Nats::start("always"), Clock::system());
+    let (one, other) = (link(&server, &clock).await, link(&server, &clock).await);
+    super::talk::is_heard_and_kept_by_nobody(&one.bus(), &other.bus()).await;
+    assert_eq!(other.bus().head().seq, 0, "no place in the log");
+    let bus = one.bus();
+    let mut member = join(&bus, "a/#").await;
+    for n in 0..5 {
+        soon(bus.append(vec![event("a/b", &n.to_string()), event("else", "x")])).await.unwrap();
+    }
+    let lag = async || {
+        let group = bus.groups(None, 1).remove(0);
+        soon(bus.lag(&group)).await.unwrap()
+    };
+    assert_eq!((lag().await.events, lag().await.is_exact), (5, true));
+    let mut settled = 0;
+    while settled < 5 {
+        let deliveries = next(&mut member, 2).await;
+        assert!(lag().await.since.is_some());
+        settled += done(&mut member, &deliveries).await;
+        assert_eq!(lag().await.events, 5 - settled as u64);
+    }
+    assert_eq!(lag().await.since, None);
+}
+
+#[tokio::test]
 async fn nats_is_asked_what_its_acknowledgements_mean() {
     let server = Nats::start("always");
     let engine = open(&server.url(), Options::new("test")).await.expect("it syncs always, and says so");

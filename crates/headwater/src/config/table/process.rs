@@ -45,6 +45,14 @@ pub(super) const KEYS: &[Key] = &[
                one; `postgres://USER:PASSWORD@HOST/DATABASE` is a schema a service.",
     },
     Key {
+        name: "node_id",
+        flag: Some("node-id"),
+        kind: Kind::Text(|c| &mut c.node_id),
+        help: "What this process is called among others, on `$SYS/nodes/ID` and in the console ([operating.md](operating.md)): up \
+               to 128 letters, digits, `-`, `_` and `.`, of no other process. `auto` makes one of the host's name, the roles \
+               and a suffix that stays with the data folder.",
+    },
+    Key {
         name: "data.dir",
         flag: Some("data"),
         kind: Kind::Folder(|c| &mut c.log.folder),

@@ -4,6 +4,7 @@ mod connections;
 mod groups;
 mod letters;
 mod login;
+mod nodes;
 mod overview;
 mod recent;
 mod sessions;
@@ -33,6 +34,7 @@ fn guarded_table() -> Vec<Route> {
         ("/v1/admin/connections/{id}", &["get", "delete"], get(connections::one).delete(connections::disconnect)),
         ("/v1/admin/slowest", &["get"], get(slowest::slowest)),
         ("/v1/admin/groups", &["get"], get(groups::list)),
+        ("/v1/admin/nodes", &["get"], get(nodes::list)),
         ("/v1/admin/dead-letters", &["get"], get(letters::list)),
         ("/v1/admin/dead-letters/retry", &["post"], post(letters::retry)),
         ("/v1/admin/dead-letters/discard", &["post"], post(letters::discard)),

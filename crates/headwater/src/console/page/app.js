@@ -5,6 +5,7 @@ import { Complaint, Icon, Waiting } from '/console/parts.js';
 import { link, usePlace } from '/console/place.js';
 import { Connections } from '/console/connections.js';
 import { Groups } from '/console/groups.js';
+import { Nodes } from '/console/nodes.js';
 import { Overview } from '/console/overview.js';
 import { Sessions } from '/console/sessions.js';
 import { Tail } from '/console/tail.js';
@@ -19,11 +20,12 @@ const VIEWS = [
   ['tail', 'Tail', Tail],
   ['groups', 'Groups & dead letters', Groups],
   ['sessions', 'Sessions', Sessions],
+  ['nodes', 'Nodes', Nodes],
   ['why', 'Why don’t I see…?', Why],
 ];
 
 const KEYS = [
-  ['1 … 7', 'show a view'],
+  ['1 … 8', 'show a view'],
   ['/', 'go to the view’s search field'],
   ['p', 'pause the tail, or go on'],
   ['t', 'dark or light'],

@@ -1,7 +1,7 @@
 // Where we are: #/view?name=value, so that a place can be bookmarked and handed on.
 import { useEffect, useState } from '/console/preact.js';
 
-const NAMES = ['overview', 'connections', 'topics', 'tail', 'groups', 'sessions', 'why'];
+const NAMES = ['overview', 'connections', 'topics', 'tail', 'groups', 'sessions', 'nodes', 'why'];
 
 function place() {
   const [view, query] = location.hash.replace(/^#\/?/, '').split('?');

@@ -1,0 +1,72 @@
+//! The processes that share the work, and what their engine's acknowledgements mean.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use headwater_edge::http::{Problem, Query};
+use headwater_event::Durability;
+use serde_json::{Value, json};
+
+use crate::console::spelling::answer;
+use crate::console::{Console, Shared};
+use crate::nodes::{self, BEAT_EVERY, LOOK_EVERY, MISSED_BEATS, Seen, Watching};
+
+/// How many nodes are listed unless the request says otherwise, and at the most.
+const LISTED: usize = 100;
+const LISTED_MAX: usize = 256;
+
+/// `GET /v1/admin/nodes`
+pub async fn list(State(console): State<Console>, request: Request) -> Result<Response, Problem> {
+    let query = Query::read(request.uri().query(), &["after", "limit"])?;
+    let after = query.get("after");
+    let limit = query.limit(LISTED, LISTED_MAX)?;
+    Ok(answer(&list_of(&console.0, after, limit)))
+}
+
+fn list_of(shared: &Shared, after: Option<&str>, limit: usize) -> Value {
+    let nodes = &shared.facts.nodes;
+    let all = nodes.all();
+    let count = |state: nodes::State| all.iter().filter(|seen| seen.beat.state == state).count();
+    let later = all.iter().filter(|seen| after.is_none_or(|after| seen.beat.id.as_str() > after));
+    let page: Vec<&Seen> = later.take(limit + 1).collect();
+    let next = page.get(limit).and(page.get(limit.wrapping_sub(1))).map(|seen| seen.beat.id.clone());
+    let (engine, durability) = nodes.engine();
+    json!({
+        "me": nodes.me(),
+        "watching": match nodes.watching() {
+            Watching::Here => "here",
+            Watching::Engine => "engine",
+            Watching::Others => "others",
+        },
+        "beat_every_ms": u64::try_from(BEAT_EVERY.as_millis()).unwrap_or(u64::MAX),
+        "missed_within_ms":
+            u64::try_from((BEAT_EVERY * MISSED_BEATS + LOOK_EVERY).as_millis()).unwrap_or(u64::MAX),
+        "engine": {
+            "at": engine,
+            "durability": nodes::word(durability),
+            "means": meant(durability),
+        },
+        "alive": count(nodes::State::Alive),
+        "missed": count(nodes::State::Missed),
+        "ended": count(nodes::State::Ended),
+        "nodes": page.iter().take(limit).map(|seen| row(seen, nodes.me())).collect::<Vec<_>>(),
+        "next": next,
+        "leases": Value::Null,
+    })
+}
+
+fn row(seen: &Seen, me: &str) -> Value {
+    let mut row = seen.beat.to_json();
+    row["is_me"] = (seen.beat.id == me).into();
+    row["heard"] = seen.is_heard.into();
+    row["age_ms"] = u64::try_from(seen.heard_at.elapsed().as_millis()).unwrap_or(u64::MAX).into();
+    row
+}
+
+/// What a client may rely on when its event was acknowledged.
+const fn meant(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Written => "the engine has it; a power cut there may lose it",
+        Durability::Quorum => "a quorum of the engine's machines has it; the loss of one loses nothing",
+        Durability::Synced => "it is on disk: neither a kill nor a power cut loses it",
+    }
+}
