@@ -1,13 +1,13 @@
 //! RabbitMQ with Redis keeps the contract of the bus.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use headwater_event::contract::{self, Harness};
 use headwater_event::{Bus, Clock, Durability, Health, Later, Time};
 use headwater_link::{Engine, LinkError, Options, open};
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::OwnedMutexGuard;
 
 use super::given::{done, event, join, next, payload, soon};
 use super::rabbit::{Rabbit, Redis};
@@ -59,7 +59,7 @@ const DECLARED: &[&str] = &[
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_rabbitmq_the_contract_of_the_bus_is_kept() {
-    let servers = Arc::new(Mutex::new(Servers::start()));
+    let servers = Arc::new(tokio::sync::Mutex::new(Servers::start()));
     let make = move || -> Later<'static, _> {
         let servers = Arc::clone(&servers);
         Box::pin(async move { Box::new(Linked::new(servers.lock_owned().await).await) as Box<dyn Harness> })
@@ -72,7 +72,7 @@ async fn over_rabbitmq_the_contract_of_the_bus_is_kept() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_rabbitmq_an_event_goes_to_its_group_once_and_is_settled() {
     let servers = shared();
-    let engine = link(servers, "thin", &Clock::system()).await;
+    let engine = link(&servers, "thin", &Clock::system()).await;
     let bus = engine.bus();
     assert_eq!(bus.abilities().durability, Durability::Synced);
     let mut member = join(&bus, "g/#").await;
@@ -108,13 +108,20 @@ impl Servers {
     }
 }
 
-/// Servers that nobody kills, for all tests: RabbitMQ takes its time to start. They end with this program's last test.
-fn shared() -> &'static Servers {
-    static SHARED: OnceLock<Servers> = OnceLock::new();
-    SHARED.get_or_init(|| tokio::task::block_in_place(Servers::start))
+/// Servers that nobody kills, for the tests that run beside each other: RabbitMQ takes its time to start.
+pub fn shared() -> Arc<Servers> {
+    static SHARED: Mutex<Weak<Servers>> = Mutex::new(Weak::new());
+    tokio::task::block_in_place(|| {
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let servers = Arc::new(Servers::start());
+            *shared = Arc::downgrade(&servers);
+            servers
+        })
+    })
 }
 
-async fn link(servers: &Servers, name: &str, clock: &Clock) -> Engine {
+pub async fn link(servers: &Servers, name: &str, clock: &Clock) -> Engine {
     let opened = async {
         loop {
             match open(&servers.url(name), Options { clock: clock.clone(), ..servers.options() }).await {
@@ -186,4 +193,24 @@ impl Harness for Linked {
             true
         })
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_rabbitmq_loses_nothing_that_it_acknowledged() {
+    let mut servers = Servers::start();
+    let engine = link(&servers, "killed", &Clock::system()).await;
+    let bus = engine.bus();
+    let mut member = join(&bus, "g/#").await;
+    soon(bus.append((0..50).map(|at| event("g/x", &at.to_string())).collect())).await.unwrap();
+    tokio::task::block_in_place(|| servers.rabbit.kill());
+    let waiting = bus.append(vec![event("g/x", "50")]);
+    tokio::task::block_in_place(|| servers.rabbit.start_again());
+    soon(waiting).await.expect("sent again");
+    let mut seen = std::collections::BTreeSet::new();
+    while seen.len() < 51 {
+        let deliveries = next(&mut member, 16).await;
+        seen.extend(deliveries.iter().map(|delivery| payload(delivery).parse::<u32>().unwrap()));
+        done(&mut member, &deliveries).await;
+    }
+    assert_eq!(seen, (0..=50).collect());
 }

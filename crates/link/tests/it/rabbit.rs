@@ -53,8 +53,26 @@ impl Rabbit {
     }
 
     /// Ends it at once.
+    ///
+    /// Before that it's given time to write down which queues it has: RabbitMQ says that a quorum queue is there up to a
+    /// second before it would know of it after a kill, and what a queue has that it doesn't know of is lost.
     pub fn kill(&mut self) {
+        let began = Instant::now();
+        while !self.has_written_its_queues() {
+            assert!(began.elapsed() < PATIENCE, "it never writes down which queues it has");
+            std::thread::sleep(Duration::from_millis(5)); // sleep: another process writes a file, and says so to nobody
+        }
         kill_all(&mut self.child);
+    }
+
+    /// Whether the file of names has all queues that have a folder.
+    fn has_written_its_queues(&self) -> bool {
+        let name = node(self.port);
+        let folder = self.folder.path().join("mnesia").join(&name).join("quorum").join(&name);
+        let Ok(names) = std::fs::read(folder.join("names.dets")) else { return false };
+        let folders = std::fs::read_dir(&folder).unwrap().flatten().filter(|entry| entry.path().is_dir());
+        let is_there = |queue: &[u8]| names.windows(queue.len()).any(|part| part == queue);
+        folders.into_iter().all(|entry| is_there(entry.file_name().as_encoded_bytes()))
     }
 
     /// Starts it again on the same ports and folder.
