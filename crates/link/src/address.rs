@@ -82,7 +82,7 @@ pub(crate) fn checked_id(id: &str) -> Result<String, LinkError> {
 }
 
 /// `%40` is `@`, and so on.
-fn decoded(text: &str) -> Result<String, LinkError> {
+pub(crate) fn decoded(text: &str) -> Result<String, LinkError> {
     let wrong = || LinkError::Url("a `%` is followed by two hexadecimal digits of UTF-8 text".into());
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

@@ -4,6 +4,8 @@
 //! its [`Abilities`](headwater_event::Abilities) what it can't do. `docs/engines.md` has the table.
 
 mod address;
+#[cfg(feature = "engines")]
+mod amqp;
 mod local;
 mod mqtt;
 #[cfg(feature = "engines")]

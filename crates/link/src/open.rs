@@ -5,6 +5,8 @@ use std::sync::Arc;
 use headwater_event::{Bus, Clock, Durability};
 
 use crate::address::{Address, checked_id};
+#[cfg(feature = "engines")]
+use crate::amqp::Amqp;
 use crate::mqtt::Mqtt;
 #[cfg(feature = "engines")]
 use crate::nats::Nats;
@@ -26,10 +28,12 @@ pub enum LinkError {
     NotDurable(String),
 }
 
-/// Where MQTT brokers and NATS servers listen.
+/// Where MQTT brokers, NATS servers and RabbitMQ listen.
 const MQTT_PORT: u16 = 1_883;
 #[cfg(feature = "engines")]
 const NATS_PORT: u16 = 4_222;
+#[cfg(feature = "engines")]
+const AMQP_PORT: u16 = 5_672;
 
 /// How to use an engine.
 #[derive(Clone, Debug)]
@@ -41,13 +45,15 @@ pub struct Options {
     pub clock: Clock,
     /// What an acknowledgement must mean at the least; `None` takes what an MQTT broker has, and wants a quorum of NATS.
     pub require: Option<Durability>,
+    /// Where RabbitMQ's latest states and marks are kept: `redis://...`.
+    pub state: Option<String>,
 }
 
 impl Options {
     /// For the process of this name.
     #[must_use]
     pub fn new(instance: impl Into<String>) -> Self {
-        Self { instance: instance.into(), clock: Clock::system(), require: None }
+        Self { instance: instance.into(), clock: Clock::system(), require: None, state: None }
     }
 }
 
@@ -60,6 +66,8 @@ enum Kind {
     Mqtt(Arc<Mqtt>),
     #[cfg(feature = "engines")]
     Nats(Arc<Nats>),
+    #[cfg(feature = "engines")]
+    Amqp(Arc<Amqp>),
 }
 
 impl Engine {
@@ -70,6 +78,8 @@ impl Engine {
             Kind::Mqtt(mqtt) => Arc::clone(mqtt) as Arc<dyn Bus>,
             #[cfg(feature = "engines")]
             Kind::Nats(nats) => Arc::clone(nats) as Arc<dyn Bus>,
+            #[cfg(feature = "engines")]
+            Kind::Amqp(amqp) => Arc::clone(amqp) as Arc<dyn Bus>,
         }
     }
 
@@ -79,6 +89,8 @@ impl Engine {
             Kind::Mqtt(mqtt) => mqtt.close().await,
             #[cfg(feature = "engines")]
             Kind::Nats(nats) => nats.close().await,
+            #[cfg(feature = "engines")]
+            Kind::Amqp(amqp) => amqp.close().await,
         }
     }
 }
@@ -90,8 +102,11 @@ impl Engine {
 /// acknowledgement means less than [`Options::require`].
 pub async fn open(url: &str, options: Options) -> Result<Engine, LinkError> {
     let Some((scheme, rest)) = url.split_once("://") else {
-        return Err(LinkError::Url("it begins with `mqtt://`".into()));
+        return Err(LinkError::Url("it begins with `mqtt://`, `nats://` or `amqp://`".into()));
     };
+    if options.state.is_some() && scheme != "amqp" {
+        return Err(LinkError::Url(format!("`{scheme}://` keeps its own state: `--state` is for `amqp://` alone")));
+    }
     let (kind, require) = match scheme {
         "mqtt" => {
             let address = Address::read("mqtt", MQTT_PORT, &["id"], rest)?;
@@ -107,9 +122,23 @@ pub async fn open(url: &str, options: Options) -> Result<Engine, LinkError> {
             let nats = Box::pin(Nats::open(address, options.clock)).await?;
             (Kind::Nats(Arc::new(nats)), require)
         }
+        #[cfg(feature = "engines")]
+        "amqp" => {
+            let Some(state) = &options.state else {
+                let why = "`amqp://` needs `--state redis://HOST:PORT` beside it, as RabbitMQ keeps no latest states";
+                return Err(LinkError::Url(why.into()));
+            };
+            let (rest, vhost) = crate::amqp::with_vhost(rest)?;
+            let address = Address::read("amqp", AMQP_PORT, crate::amqp::OPTIONS, &rest)?;
+            let amqp = Box::pin(Amqp::open(address, vhost, state, options.clock)).await?;
+            (Kind::Amqp(Arc::new(amqp)), options.require.or(Some(Durability::Quorum)))
+        }
+        "amqps" => return Err(LinkError::Url("`amqps` is not there yet: `amqp://` alone, without TLS".into())),
         #[cfg(not(feature = "engines"))]
-        "nats" => return Err(LinkError::Url("this program was built without the feature `engines`".into())),
-        other => return Err(LinkError::Url(format!("there is no engine `{other}`; there are `mqtt` and `nats`"))),
+        "nats" | "amqp" => return Err(LinkError::Url("this program was built without the feature `engines`".into())),
+        other => {
+            return Err(LinkError::Url(format!("there is no engine `{other}`; there are `mqtt`, `nats` and `amqp`")));
+        }
     };
     let engine = Engine(kind);
     let has = engine.bus().abilities().durability;

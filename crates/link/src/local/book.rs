@@ -39,8 +39,18 @@ pub(crate) enum Place {
 
 /// One of a batch.
 pub(super) enum Item {
-    Fresh { publication: Publication, is_acked: bool, awaits_echo: bool },
+    /// `is_own`: the hub gave the id, so nobody can send it again.
+    #[cfg_attr(not(feature = "engines"), allow(dead_code, reason = "only some engines ask who gave an id"))]
+    Fresh {
+        publication: Publication,
+        is_own: bool,
+        is_acked: bool,
+        awaits_echo: bool,
+    },
     Copy(EventId),
+    /// The engine has had it before this process began, or from another one.
+    #[cfg_attr(not(feature = "engines"), allow(dead_code, reason = "an MQTT broker knows no ids"))]
+    Known(EventId),
 }
 
 /// A batch that waits.
@@ -169,6 +179,7 @@ impl Book {
             bytes: 0,
         };
         for (index, mut publication) in batch.into_iter().enumerate() {
+            let is_own = matches!(publication.event.id, EventId::Own(_));
             if let EventId::Own(given) = publication.event.id {
                 // It comes back as what it is to others.
                 publication.event.id = EventId::Uuid(given);
@@ -183,7 +194,7 @@ impl Book {
             self.unsent.push_back(ticket);
             waiting.unacked += 1;
             waiting.bytes += len_of(&publication.event);
-            waiting.items.push(Item::Fresh { publication, is_acked: false, awaits_echo: false });
+            waiting.items.push(Item::Fresh { publication, is_own, is_acked: false, awaits_echo: false });
         }
         self.waiting += waiting.unacked;
         self.waiting_bytes += waiting.bytes;
@@ -208,9 +219,16 @@ impl Book {
     }
 
     pub(super) fn place_batch(&mut self, batch: Waiting) {
-        let fresh = batch.items.iter().filter(|item| matches!(item, Item::Fresh { .. })).count();
-        self.waiting -= fresh;
+        // Copies were never counted; what the engine knows was, as it might have been new.
+        let counted = batch.items.iter().filter(|item| !matches!(item, Item::Copy(_))).count();
+        self.waiting -= counted;
         self.waiting_bytes -= batch.bytes;
+        for item in &batch.items {
+            if let Item::Known(id) = item {
+                self.pending.remove(id);
+                self.number(id);
+            }
+        }
         let (first, len) = (self.head + 1, batch.items.len());
         let (mut duplicates, mut failure) = (Vec::new(), batch.failure);
         for (index, item) in batch.items.into_iter().enumerate() {
@@ -221,7 +239,7 @@ impl Book {
                         self.place(event, sticky);
                     }
                 }
-                Item::Copy(id) => match self.ids.get(&id) {
+                Item::Copy(id) | Item::Known(id) => match self.ids.get(&id) {
                     Some(seq) => duplicates.push((index, *seq)),
                     None => {
                         failure.get_or_insert_with(|| "the event that this one is a copy of was not taken".into());
@@ -279,6 +297,35 @@ impl Book {
                 self.place(event, sticky);
             }
         }
+    }
+
+    /// The engine has had this event already: it is not sent, and has no place but a number.
+    #[cfg(feature = "engines")]
+    pub(super) fn known(&mut self, ticket: Ticket) {
+        let Some(batch) = self.batch(ticket.batch) else { return };
+        let Some(item) = batch.items.get_mut(ticket.index) else { return };
+        let Item::Fresh { publication, awaits_echo, is_acked, .. } = item else { return };
+        if *awaits_echo {
+            batch.unechoed -= 1;
+        }
+        if !*is_acked {
+            batch.unacked = batch.unacked.saturating_sub(1);
+        }
+        *item = Item::Known(publication.event.id.clone());
+        if batch.unacked == 0 {
+            batch.acked_at = Some(Instant::now());
+        }
+    }
+
+    /// The number of an event that others don't see here.
+    pub(super) fn number(&mut self, id: &EventId) -> Seq {
+        if let Some(seq) = self.ids.get(id) {
+            return *seq;
+        }
+        self.head += 1;
+        let seq = self.head;
+        self.remember(id.detached(), seq);
+        seq
     }
 
     pub(super) fn place_unless_known(&mut self, event: Event, sticky: bool) {

@@ -104,6 +104,12 @@ impl Desk {
         self.options.in_flight_max
     }
 
+    /// After how many attempts an event dies; 0 = never.
+    #[cfg(feature = "engines")]
+    pub(crate) const fn attempts_max(&self) -> u32 {
+        self.options.attempts_max
+    }
+
     pub(crate) const fn is_closed(&self) -> bool {
         self.is_closed
     }

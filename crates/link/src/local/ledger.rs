@@ -115,7 +115,7 @@ impl Ledger {
     pub(crate) fn sent(&self, ticket: Ticket) -> Option<Publication> {
         match self.lock().batch(ticket.batch)?.items.get(ticket.index)? {
             Item::Fresh { publication, .. } => Some(publication.clone()),
-            Item::Copy(_) => None,
+            Item::Copy(_) | Item::Known(_) => None,
         }
     }
 
@@ -141,6 +141,24 @@ impl Ledger {
             drop(inner);
             self.bell.ring();
         }
+    }
+
+    /// The engine has had an event of this id already: it adds nothing, and its receipt says so.
+    #[cfg(feature = "engines")]
+    pub(crate) fn known(&self, ticket: Ticket) {
+        let mut inner = self.lock();
+        inner.known(ticket);
+        inner.place_ready();
+        drop(inner);
+        self.bell.ring();
+    }
+
+    /// Whether the hub gave this event its id, so that nobody can send it again.
+    #[cfg(feature = "engines")]
+    pub(crate) fn is_own(&self, ticket: Ticket) -> bool {
+        let mut inner = self.lock();
+        let item = inner.batch(ticket.batch).and_then(|batch| batch.items.get(ticket.index));
+        matches!(item, Some(Item::Fresh { is_own: true, .. }))
     }
 
     /// Whether own events come back from now on. When not, those that are still out are not waited for.
@@ -215,14 +233,7 @@ impl Ledger {
 
     /// Gives the next number, without an event that others see.
     pub(crate) fn number(&self, id: &EventId) -> Seq {
-        let mut inner = self.lock();
-        if let Some(seq) = inner.ids.get(id) {
-            return *seq;
-        }
-        inner.head += 1;
-        let seq = inner.head;
-        inner.remember(id.clone(), seq);
-        drop(inner);
+        let seq = self.lock().number(id);
         self.bell.ring();
         seq
     }
@@ -388,6 +399,24 @@ mod tests {
         let id = given.event.id.to_string();
         ledger.came(event(&id, "a"), true, true);
         assert_eq!(order(&ledger), [id]);
+    }
+
+    #[test]
+    #[cfg(feature = "engines")]
+    fn what_the_engine_has_had_already_is_a_copy_and_the_rest_stands_together() {
+        let ledger = Ledger::new();
+        let mut reply = ledger.append(vec![publication("new"), publication("old"), publication("newer")]).unwrap();
+        while let Some((ticket, publication)) = ledger.next_unsent() {
+            match publication.event.id.to_string().as_str() {
+                "old" => ledger.known(ticket),
+                _ => ledger.acked(ticket, Ok(())),
+            }
+        }
+        let receipts = reply.try_recv().unwrap().unwrap();
+        let got: Vec<_> = receipts.iter().map(|receipt| (receipt.position.seq, receipt.duplicate)).collect();
+        assert_eq!(got, [(2, false), (1, true), (3, false)]);
+        let mut again = ledger.append(vec![publication("old")]).unwrap();
+        assert!(again.try_recv().unwrap().unwrap().get(0).duplicate, "from now on it is known here");
     }
 
     #[test]

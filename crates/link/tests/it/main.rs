@@ -1,6 +1,8 @@
 //! The engines against what they are to stand in for: the contract of the bus, broken brokers, broken connections.
 #![allow(clippy::unwrap_used, reason = "what fails in a test is told by its place")]
 
+#[cfg(feature = "engines")]
+mod amqp;
 mod contract;
 mod faults;
 mod given;
@@ -8,4 +10,6 @@ mod headwater;
 mod mosquitto;
 #[cfg(feature = "engines")]
 mod nats;
+#[cfg(feature = "engines")]
+mod rabbit;
 mod talk;

@@ -1,0 +1,427 @@
+//! The task behind a seat: the group's queue, what comes out of it, and what is answered.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, join_all};
+use futures_util::{FutureExt as _, StreamExt as _};
+use headwater_event::{EventId, Position, Recorded};
+use lapin::message::Delivery;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Consumer};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::seat::{Out, Seat};
+use super::shared::{backoff, stopped};
+use super::wire::{Lost, Side, answered, end};
+use super::{names, spelling};
+use crate::local::book::Place;
+use crate::local::covered::without_covered;
+use crate::local::desk::Handle;
+use crate::local::lock;
+
+/// How long the queue is consumed when its last member has left: a worker that joins anew finds its book.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// How long an event waits for its place: until our own append is through, or until the follower has heard it too.
+const PLACE_TIME_MAX: Duration = Duration::from_millis(500);
+
+/// How many deliveries the server may have out to us at the least: with a few, one that waits would hold up all.
+const RECEIVE_MIN: usize = 16;
+
+/// How often a delivery may come back. RabbitMQ 4 drops what came back 20 times; here it's counted and buried.
+const RETURNS_MAX: i64 = 1_000_000_000;
+
+/// How many bits of a handle are the delivery's tag; the rest counts channels.
+const TAG_BITS: u32 = 40;
+const TAG_MASK: u64 = (1 << TAG_BITS) - 1;
+
+/// A delivery that has no place yet.
+struct Unplaced {
+    recorded: Recorded,
+    tried: u32,
+    handle: Handle,
+    since: Instant,
+}
+
+/// The task.
+pub(super) struct Task {
+    seat: Arc<Seat>,
+    /// Counts channels: handles of an earlier one mean nothing any more.
+    generation: u64,
+    unplaced: VecDeque<Unplaced>,
+    /// Who waits for the answer that is on its way.
+    asked: Vec<oneshot::Sender<()>>,
+    prefetch: u16,
+    alone_since: Option<Instant>,
+}
+
+enum End {
+    /// Left on purpose.
+    Left,
+    /// To be consumed anew with other numbers.
+    Anew,
+    /// The group was ended, here or elsewhere.
+    Gone,
+    Lost(String),
+}
+
+type Answer = BoxFuture<'static, Result<(), Lost>>;
+
+impl Task {
+    pub(super) fn new(seat: Arc<Seat>) -> Self {
+        let (unplaced, asked) = Default::default();
+        Self { seat, generation: 0, unplaced, asked, prefetch: 0, alone_since: None }
+    }
+
+    pub(super) async fn run(mut self) {
+        self.live().await;
+        self.seat.ready.send_if_modified(|ready| {
+            let was_open = ready.is_none();
+            ready.get_or_insert_with(|| Err("was closed".into()));
+            was_open
+        });
+        let mut seats = lock(&self.seat.shared.seats);
+        if seats.get(&self.seat.name).is_some_and(|seat| Arc::ptr_eq(seat, &self.seat)) {
+            seats.remove(&self.seat.name);
+        }
+        drop(seats);
+        self.seat.close();
+        self.seat.ended.send_replace(true);
+    }
+
+    async fn live(&mut self) {
+        let mut stopping = self.seat.stop.subscribe();
+        let mut all_stopping = self.seat.shared.stop.subscribe();
+        let mut tries = 0;
+        loop {
+            let begun = tokio::select! {
+                begun = self.begin() => begun,
+                () = stopped(&mut stopping) => return,
+                () = stopped(&mut all_stopping) => return,
+            };
+            let end_of = match begun {
+                Ok(Some((channel, deliveries))) => {
+                    tries = 0;
+                    let end_of = self.serve(&channel, deliveries).await;
+                    end(&channel).await;
+                    end_of
+                }
+                Ok(None) => End::Gone,
+                Err(why) => End::Lost(why),
+            };
+            match end_of {
+                End::Left | End::Gone => return,
+                End::Anew => continue,
+                End::Lost(why) => self.fail(why),
+            }
+            let wait = backoff(tries);
+            tries += 1;
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = stopped(&mut stopping) => return,
+                () = stopped(&mut all_stopping) => return,
+            }
+        }
+    }
+
+    fn fail(&self, why: String) {
+        tracing::debug!(group = %self.seat.name, "{why}");
+        *lock(&self.seat.fault) = Some(why);
+    }
+
+    fn wanted_prefetch(&self) -> u16 {
+        let in_flight = lock(&self.seat.desk).in_flight_max();
+        // As many again as wait for another try while others are worked on.
+        u16::try_from(in_flight.saturating_mul(2).max(RECEIVE_MIN)).unwrap_or(u16::MAX)
+    }
+
+    /// Makes the queue when it isn't there, binds it, and consumes it; `None` when the group was ended.
+    async fn begin(&mut self) -> Result<Option<(Channel, Consumer)>, String> {
+        if self.generation > 0 && self.seat.shared.memory.registered(&self.seat.name).await?.is_none() {
+            return Ok(None);
+        }
+        let begun = self.consume().await.map_err(|lost| {
+            let why = self.seat.shared.sentence(&lost.why);
+            if lost.is_final {
+                self.seat.ready.send_if_modified(|ready| ready.replace(Err(why.clone())).is_none());
+            }
+            why
+        })?;
+        *lock(&self.seat.fault) = None;
+        self.seat.ready.send_if_modified(|ready| ready.replace(Ok(())).is_none());
+        Ok(Some(begun))
+    }
+
+    async fn consume(&mut self) -> Result<(Channel, Consumer), Lost> {
+        let Seat { shared, queue, .. } = &*self.seat;
+        let channel = shared.wires.channel(Side::Take).await?;
+        answered(channel.queue_declare(queue.as_str().into(), durable(), quorum(shared.members))).await?;
+        let keys = names::of_filters(without_covered(lock(&self.seat.desk).filters()));
+        for key in keys {
+            let (exchange, options) = (shared.names.exchange().into(), QueueBindOptions::default());
+            let bound = channel.queue_bind(queue.as_str().into(), exchange, key.into(), options, FieldTable::default());
+            answered(bound).await?;
+        }
+        self.prefetch = self.wanted_prefetch();
+        answered(channel.basic_qos(self.prefetch, BasicQosOptions::default())).await?;
+        let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
+        let deliveries = answered(channel.basic_consume(queue.as_str().into(), "".into(), options, none)).await?;
+        self.generation += 1;
+        self.unplaced.clear();
+        lock(&self.seat.desk).forget_handles();
+        // Who waits for an answer waits for one of this channel.
+        lock(&self.seat.out).waiters.append(&mut self.asked);
+        Ok((channel, deliveries))
+    }
+
+    async fn serve(&mut self, channel: &Channel, mut deliveries: Consumer) -> End {
+        let mut stopping = self.seat.stop.subscribe();
+        let mut all_stopping = self.seat.shared.stop.subscribe();
+        let mut placed = self.seat.shared.ledger.listen();
+        let mut answer: Option<Answer> = None;
+        loop {
+            let look_at = self.place();
+            if let Err(lost) = self.tell(channel, &mut answer).await {
+                return End::Lost(self.seat.shared.sentence(&lost.why));
+            }
+            if self.wanted_prefetch() > self.prefetch {
+                return End::Anew;
+            }
+            let Some(alone_until) = self.alone_until() else { return self.left(channel, answer).await };
+            let look_at = look_at.into_iter().chain(alone_until).min();
+            tokio::select! {
+                came = deliveries.next() => match came {
+                    Some(Ok(delivery)) => self.took(delivery, &mut deliveries),
+                    Some(Err(error)) => return End::Lost(self.seat.shared.sentence(&Lost::from(error).why)),
+                    // The server cancels who consumes a queue that is deleted: perhaps the group is ended.
+                    None => return End::Lost(self.seat.shared.sentence("has taken the queue of a group away")),
+                },
+                told = of(&mut answer) => {
+                    answer = None;
+                    match told {
+                        Ok(()) => self.answer_all(),
+                        Err(lost) => return End::Lost(self.seat.shared.sentence(&lost.why)),
+                    }
+                }
+                () = self.seat.wake.notified() => {}
+                () = placed.rung(), if !self.unplaced.is_empty() => {}
+                () = sleep_until(look_at.unwrap_or_else(Instant::now)), if look_at.is_some() => {}
+                () = stopped(&mut stopping) => return self.left(channel, answer).await,
+                () = stopped(&mut all_stopping) => return self.left(channel, answer).await,
+            }
+        }
+    }
+
+    /// Tells the server what is settled before the channel is left.
+    async fn left(&mut self, channel: &Channel, answer: Option<Answer>) -> End {
+        if let Some(answer) = answer {
+            let _ = answer.await;
+        }
+        let mut last = None;
+        if self.tell(channel, &mut last).await.is_ok()
+            && let Some(answer) = last
+            && answer.await.is_ok()
+        {
+            self.answer_all();
+        }
+        End::Left
+    }
+
+    fn answer_all(&mut self) {
+        for waiter in self.asked.drain(..) {
+            // Nobody may wait any more.
+            let _ = waiter.send(());
+        }
+    }
+
+    /// Until when a seat without members stays; `None` when that is over.
+    fn alone_until(&mut self) -> Option<Option<Instant>> {
+        let mut seats = lock(&self.seat.shared.seats);
+        if lock(&self.seat.desk).has_members() {
+            self.alone_since = None;
+            return Some(None);
+        }
+        let until = *self.alone_since.get_or_insert_with(Instant::now) + LINGER;
+        if until > Instant::now() {
+            return Some(Some(until));
+        }
+        // Under the lock: who joins from now on begins anew.
+        seats.remove(&self.seat.name);
+        lock(&self.seat.desk).close();
+        None
+    }
+
+    /// Acknowledges what is settled, and asks whether the server knows it: one question at a time.
+    async fn tell(&mut self, channel: &Channel, answer: &mut Option<Answer>) -> Result<(), Lost> {
+        let Out { acknowledge, waiters } = std::mem::take(&mut *lock(&self.seat.out));
+        let is_ours = |handle: &Handle| handle >> TAG_BITS == self.generation;
+        let acks = acknowledge.into_iter().filter(is_ours);
+        let acks = acks.map(|handle| channel.basic_ack(handle & TAG_MASK, BasicAckOptions::default()));
+        answered(join_all(acks).map(|acks| acks.into_iter().collect::<lapin::Result<()>>())).await?;
+        if waiters.is_empty() {
+            return Ok(());
+        }
+        if answer.is_some() {
+            // They wait for the next one.
+            lock(&self.seat.out).waiters.extend(waiters);
+            return Ok(());
+        }
+        self.asked = waiters;
+        let (channel, queue) = (channel.clone(), self.seat.queue.clone());
+        *answer = Some(Box::pin(async move {
+            let options = QueueDeclareOptions { passive: true, ..durable() };
+            answered(channel.queue_declare(queue.into(), options, FieldTable::default())).await.map(drop)
+        }));
+        Ok(())
+    }
+
+    fn acknowledge(&self, handle: Handle) {
+        lock(&self.seat.out).acknowledge.push(handle);
+    }
+
+    /// Takes what has come, as far as it's there.
+    fn took(&mut self, first: Delivery, deliveries: &mut Consumer) {
+        let mut next = Some(first);
+        let mut took = 0;
+        while let Some(delivery) = next.take() {
+            self.came(&delivery);
+            took += 1;
+            if took < usize::from(self.prefetch)
+                && let Some(Some(Ok(delivery))) = deliveries.next().now_or_never()
+            {
+                next = Some(delivery);
+            }
+        }
+    }
+
+    fn came(&mut self, delivery: &Delivery) {
+        let handle = self.generation << TAG_BITS | delivery.delivery_tag & TAG_MASK;
+        if let Some(again) = spelling::read_again(delivery) {
+            return match again {
+                Some(again) => self.came_again(again, spelling::tried(delivery), handle),
+                None => self.acknowledge(handle),
+            };
+        }
+        let came = spelling::came(delivery, self.seat.shared.clock.now());
+        let is_wanted = |topic: &str| lock(&self.seat.desk).filters().iter().any(|filter| filter.matches(topic));
+        let Some(came) = came.filter(|came| is_wanted(came.event.topic.as_str())) else {
+            // A key wants more than its filter, and not every key is a topic.
+            return self.acknowledge(handle);
+        };
+        if self.is_known(&came.event.id, handle) {
+            return;
+        }
+        let position = Position::new(self.seat.shared.ledger.head().epoch, 0);
+        let recorded = Recorded { position, event: came.event, sticky: came.sticky };
+        let tried = self.tried(spelling::tried(delivery));
+        self.unplaced.push_back(Unplaced { recorded, tried, handle, since: Instant::now() });
+    }
+
+    /// A delivery that came back was out, but perhaps with nobody: one try is always left.
+    fn tried(&self, returned: u32) -> u32 {
+        match lock(&self.seat.desk).attempts_max() {
+            0 => returned,
+            max => returned.min(max - 1),
+        }
+    }
+
+    fn is_known(&self, id: &EventId, handle: Handle) -> bool {
+        let mut effects = Vec::new();
+        let is_known = lock(&self.seat.desk).knows(id, handle, &mut effects);
+        self.seat.carry_out(effects);
+        is_known || self.unplaced.iter().any(|unplaced| unplaced.recorded.event.id == *id)
+    }
+
+    /// A dead letter that is to be tried again.
+    fn came_again(&mut self, again: spelling::Again, returned: u32, handle: Handle) {
+        let alias = EventId::Uuid(again.name);
+        if self.is_known(&alias, handle) {
+            return;
+        }
+        let letter = again.letter;
+        let ledger = &self.seat.shared.ledger;
+        let mut desk = lock(&self.seat.desk);
+        desk.forget_done(&letter.event.id);
+        let mut effects = Vec::new();
+        if desk.knows(&letter.event.id, handle, &mut effects) {
+            return;
+        }
+        let mut seq = ledger.number(&letter.event.id);
+        if desk.is_taken(seq) {
+            seq = ledger.number(&EventId::generate());
+        }
+        let position = Position::new(ledger.head().epoch, seq);
+        let recorded = Recorded { position, event: letter.event, sticky: letter.sticky };
+        let tried = match desk.attempts_max() {
+            0 => letter.attempts.saturating_add(returned),
+            max => letter.attempts.saturating_add(returned).min(max - 1),
+        };
+        desk.arrive(recorded, tried, handle, Some(alias));
+        drop(desk);
+        self.seat.bell.ring();
+    }
+
+    /// Gives places to what came, in its order; says when to look again.
+    fn place(&mut self) -> Option<Instant> {
+        let ledger = &self.seat.shared.ledger;
+        let mut any = false;
+        let mut look_at = None;
+        while let Some(first) = self.unplaced.front() {
+            let overdue_at = first.since + PLACE_TIME_MAX;
+            let is_overdue = overdue_at <= Instant::now();
+            let seq = match ledger.place_of(&first.recorded.event.id) {
+                Place::At(seq) => Some(seq),
+                // One of ours: the server has it, and Redis is about to. Nothing else can come of it.
+                Place::Soon => break,
+                // While the follower hears everything, its order counts.
+                Place::Unknown if !ledger.follows() => None,
+                _ if !is_overdue => {
+                    look_at = Some(overdue_at);
+                    break;
+                }
+                _ => None,
+            };
+            let Some(Unplaced { mut recorded, tried, handle, .. }) = self.unplaced.pop_front() else { break };
+            let seq = seq.unwrap_or_else(|| ledger.place(recorded.event.clone(), recorded.sticky));
+            recorded.position.seq = seq;
+            let mut desk = lock(&self.seat.desk);
+            if desk.is_taken(seq) {
+                // It can't be: an id has one place. It stays with the server and comes again.
+                continue;
+            }
+            desk.arrive(recorded, tried, handle, None);
+            any = true;
+        }
+        if any {
+            self.seat.bell.ring();
+        }
+        look_at
+    }
+}
+
+/// What was answered; never when nothing was asked.
+async fn of(answer: &mut Option<Answer>) -> Result<(), Lost> {
+    match answer {
+        Some(answer) => answer.await,
+        None => std::future::pending().await,
+    }
+}
+
+fn durable() -> QueueDeclareOptions {
+    QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() }
+}
+
+/// A queue on the disks of a quorum; of so many members where that is said.
+pub(super) fn quorum(members: Option<u8>) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(RETURNS_MAX));
+    if let Some(members) = members {
+        arguments.insert("x-quorum-initial-group-size".into(), AMQPValue::LongLongInt(i64::from(members)));
+    }
+    arguments
+}
