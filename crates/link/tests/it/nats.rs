@@ -74,7 +74,7 @@ async fn over_nats_one_duty_is_kept_again_and_again() {
 #[tokio::test]
 async fn over_nats_what_is_told_is_heard_and_kept_by_nobody_and_the_server_tells_how_far_a_group_is_behind() {
     let (server, clock) = (Nats::start("always"), Clock::system());
-    let (one, other) = (link(&server, &clock).await, link(&server, &clock).await);
+    let (one, other) = (link(server.url(), clock.clone()).await, link(server.url(), clock.clone()).await);
     super::talk::is_heard_and_kept_by_nobody(&one.bus(), &other.bus()).await;
     assert_eq!(other.bus().head().seq, 0, "no place in the log");
     let bus = one.bus();
