@@ -180,12 +180,11 @@ impl Sending<'_> {
         }
         let batch = std::mem::take(&mut self.batch);
         let largest = batch.iter().max_by_key(|publication| publication.event.payload.len());
-        let largest = largest.map_or((0, String::new()), |of| (of.event.payload.len(), of.event.topic.to_string()));
+        let (bytes, topic) =
+            largest.map_or((0, String::new()), |of| (of.event.payload.len(), of.event.topic.to_string()));
         self.bytes = 0;
-        let receipts = self.bus.append(batch).await.with_context(|| match largest {
-            (bytes, topic) => {
-                format!("the engine does not take events, of which the largest has {bytes} bytes on {topic}")
-            }
+        let receipts = self.bus.append(batch).await.with_context(|| {
+            format!("the engine does not take events, of which the largest has {bytes} bytes on {topic}")
         })?;
         for receipt in receipts.iter() {
             self.last = self.last.max(receipt.position.seq);
