@@ -180,10 +180,10 @@ impl Sending<'_> {
         }
         let batch = std::mem::take(&mut self.batch);
         let largest = batch.iter().max_by_key(|publication| publication.event.payload.len());
-        let largest = largest.map_or((0, String::new()), |of| (of.event.payload.len(), of.event.topic.to_string()));
+        let (bytes, topic) =
+            largest.map_or((0, String::new()), |of| (of.event.payload.len(), of.event.topic.to_string()));
         self.bytes = 0;
         let receipts = self.bus.append(batch).await.with_context(|| {
-            let (bytes, topic) = largest;
             format!("the engine does not take events, of which the largest has {bytes} bytes on {topic}")
         })?;
         for receipt in receipts.iter() {
