@@ -1,8 +1,11 @@
 //! What a node says of itself, as JSON on `$SYS/nodes/ID`; what others say is read as any stranger's word.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use headwater_event::{Event, EventId, Headers, Publication, Text, Time, Topic};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::id::check_id;
 use super::{BEAT_EVERY, PREFIX};
@@ -96,6 +99,29 @@ pub struct Beat {
 }
 
 impl Beat {
+    /// What a node says before it has said anything.
+    pub fn first(id: &str, every: Duration, now: Time, roles: Vec<String>, engine: &str, durability: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            state: State::Alive,
+            life: Uuid::now_v7().simple().to_string(),
+            number: 0,
+            every_ms: u64::try_from(every.as_millis()).unwrap_or(u64::MAX),
+            started: now,
+            at: now,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            roles,
+            engine: engine.to_owned(),
+            durability: durability.to_owned(),
+            failing: None,
+            connections: 0,
+            events_per_s: 0.0,
+            memory_bytes: 0,
+            cpu: 0.0,
+            groups: Vec::new(),
+        }
+    }
+
     /// The topic of a node's state.
     pub fn topic(id: &str) -> Option<Topic> {
         Topic::new(format!("{PREFIX}{id}")).ok()

@@ -7,6 +7,7 @@
 
 mod beat;
 mod id;
+mod known;
 mod lags;
 mod node;
 mod roster;
@@ -14,8 +15,8 @@ mod sample;
 
 pub use beat::State;
 pub use id::{AUTO, check_id};
+pub use known::{Nodes, Start, Watching, word};
 pub use lags::Lags;
-pub use node::{Nodes, Start, Watching, word};
 pub use roster::Seen;
 
 use std::time::Duration;

@@ -1,23 +1,21 @@
 //! This process among the others: says that it is there, hears who else is, and tells who is missed.
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_edge::http::Part;
-use headwater_event::{Bus, BusError, Durability, Event, Filter, Health, Publication, Talk};
+use headwater_event::{BusError, Event, Filter, Health, Publication, Talk};
 use headwater_hub::Hub;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
-use uuid::Uuid;
 
 use super::beat::{Beat, LISTED_MAX, State};
-use super::id::{AUTO, made_of};
-use super::roster::{News, Roster, Seen, missed, returned};
+use super::known::{Nodes, Start, Watching, word};
+use super::roster::{News, missed, returned};
 use super::sample::Sampler;
 use super::{BEAT_EVERY, LOOK_EVERY, Lags, NODES_MAX, OVERHEARD, PREFIX, STATES};
-use crate::config::{Config, EMBEDDED, Role, without_password};
+use crate::config::EMBEDDED;
 
 /// How often a process is heard of whose engine has no way to tell what nobody keeps: each time is an event that's kept.
 const KEPT_BEAT_EVERY: Duration = Duration::from_secs(20);
@@ -34,159 +32,8 @@ const RECALLED_AT_ONCE: usize = 128;
 /// How long the last word may take: an engine that is away must not hold up the end.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(3);
 
-/// What a node is started with.
-pub struct Start<'a> {
-    /// The settings.
-    pub config: &'a Config,
-    /// What tells this process's place on its machine from others', the same after a restart.
-    pub place: &'a str,
-    /// Where states are kept and watchers are.
-    pub hub: &'a Arc<Hub>,
-    /// The engine.
-    pub bus: &'a Arc<dyn Bus>,
-    /// What must work for the node to be ready.
-    pub parts: Vec<Part>,
-    /// How its groups stand.
-    pub lags: Arc<Lags>,
-}
-
-/// Who sees to it that a missed node is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Watching {
-    /// This process, perhaps among others.
-    Here,
-    /// The Headwater that this process is connected to.
-    Engine,
-    /// Others, if any: this process has neither the role of an edge nor of the console.
-    Others,
-}
-
-/// The nodes, as far as this process knows.
-pub struct Nodes {
-    me: String,
-    watching: Watching,
-    engine: String,
-    durability: Durability,
-    roster: Mutex<Roster>,
-    stop: watch::Sender<bool>,
-    task: Mutex<Option<JoinHandle<()>>>,
-}
-
-impl Nodes {
-    /// Begins to say so.
-    pub fn start(start: Start<'_>) -> Arc<Self> {
-        let Start { config, place, hub, bus, parts, lags } = start;
-        let is_keeper = config.engine == EMBEDDED;
-        let watches = is_keeper || config.roles.contains(&Role::Edge) || config.roles.contains(&Role::Console);
-        let all = Filter::new(format!("{PREFIX}#")).ok().filter(|_| watches);
-        let talk = if is_keeper { None } else { bus.talk(all.as_ref()).ok() };
-        let is_kept = talk.as_ref().is_some_and(|talk| talk.is_kept());
-        let watching = match (watches, is_kept) {
-            (true, false) => Watching::Here,
-            (true, true) => Watching::Engine,
-            (false, _) => Watching::Others,
-        };
-        let me = if config.node_id == AUTO { made_of(&config.roles, place) } else { config.node_id.clone() };
-        let durability = bus.abilities().durability;
-        let engine = without_password(&config.engine);
-        let (stop, stopping) = watch::channel(false);
-        let nodes = Arc::new(Self {
-            me: me.clone(),
-            watching,
-            engine: engine.clone(),
-            durability,
-            roster: Mutex::default(),
-            stop,
-            task: Mutex::default(),
-        });
-        let every = if is_keeper || talk.is_some() { BEAT_EVERY } else { KEPT_BEAT_EVERY };
-        let now = hub.now();
-        let beat = Beat {
-            id: me.clone(),
-            state: State::Alive,
-            life: Uuid::now_v7().simple().to_string(),
-            number: 0,
-            every_ms: u64::try_from(every.as_millis()).unwrap_or(u64::MAX),
-            started: now,
-            at: now,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            roles: config.roles.iter().map(|role| role.name().to_owned()).collect(),
-            engine,
-            durability: word(durability).to_owned(),
-            failing: None,
-            connections: 0,
-            events_per_s: 0.0,
-            memory_bytes: 0,
-            cpu: 0.0,
-            groups: Vec::new(),
-        };
-        let task = Node {
-            nodes: Arc::clone(&nodes),
-            hub: Arc::clone(hub),
-            parts,
-            lags,
-            overheard: if is_keeper { hub.overhear(OVERHEARD, OVERHEARD_MAX) } else { None },
-            // Over an MQTT broker the states come with the words.
-            recalls: watching == Watching::Here && !config.engine.starts_with("mqtt"),
-            is_keeper,
-            is_kept,
-            talk,
-            every,
-            beat,
-            sampler: Sampler::default(),
-            written: None,
-            double: None,
-        };
-        *nodes.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(tokio::spawn(task.run(stopping)));
-        tracing::info!("this process is the node {me}");
-        nodes
-    }
-
-    /// What this process is called.
-    pub fn me(&self) -> &str {
-        &self.me
-    }
-
-    /// Who tells of missed nodes.
-    pub const fn watching(&self) -> Watching {
-        self.watching
-    }
-
-    /// Where the events are, and what an acknowledgement means there.
-    pub fn engine(&self) -> (&str, Durability) {
-        (&self.engine, self.durability)
-    }
-
-    /// All that are known.
-    pub fn all(&self) -> Vec<Seen> {
-        self.roster().all()
-    }
-
-    /// Says that this process ends, and waits until that has gone out.
-    pub async fn end(&self) {
-        self.stop.send_replace(true);
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task {
-            drop(task.await);
-        }
-    }
-
-    fn roster(&self) -> std::sync::MutexGuard<'_, Roster> {
-        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The word for what an acknowledgement means.
-pub const fn word(durability: Durability) -> &'static str {
-    match durability {
-        Durability::Written => "written",
-        Durability::Quorum => "quorum",
-        Durability::Synced => "synced",
-    }
-}
-
-/// The task.
-struct Node {
+/// The task that speaks for this process.
+pub(super) struct Node {
     nodes: Arc<Nodes>,
     hub: Arc<Hub>,
     parts: Vec<Part>,
@@ -209,7 +56,34 @@ struct Node {
 }
 
 impl Node {
-    async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+    /// The task of these nodes, which has said nothing yet.
+    pub(super) fn new(start: Start<'_>, nodes: &Arc<Nodes>, talk: Option<Box<dyn Talk>>) -> Self {
+        let Start { config, hub, parts, lags, .. } = start;
+        let is_keeper = config.engine == EMBEDDED;
+        let every = if is_keeper || talk.is_some() { BEAT_EVERY } else { KEPT_BEAT_EVERY };
+        let (engine, durability) = nodes.engine();
+        let roles = config.roles.iter().map(|role| role.name().to_owned()).collect();
+        Self {
+            nodes: Arc::clone(nodes),
+            hub: Arc::clone(hub),
+            parts,
+            lags,
+            overheard: if is_keeper { hub.overhear(OVERHEARD, OVERHEARD_MAX) } else { None },
+            // Over an MQTT broker the states come with the words.
+            recalls: nodes.watching() == Watching::Here && !engine.starts_with("mqtt"),
+            is_keeper,
+            is_kept: talk.as_ref().is_some_and(|talk| talk.is_kept()),
+            talk,
+            every,
+            beat: Beat::first(nodes.me(), every, hub.now(), roles, engine, word(durability)),
+            sampler: Sampler::default(),
+            written: None,
+            double: None,
+        }
+    }
+
+    /// Works until it's told to stop.
+    pub(super) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
         let mut stopping = pin!(async move { drop(stopping.wait_for(|stop| *stop).await) });
         if self.recalls {
             tokio::select! {
@@ -230,7 +104,7 @@ impl Node {
             tokio::select! {
                 () = &mut stopping => break,
                 _ = beats.tick() => self.beat(State::Alive).await,
-                _ = looks.tick(), if self.nodes.watching == Watching::Here => self.look(),
+                _ = looks.tick(), if self.nodes.watching() == Watching::Here => self.look(),
                 // Over an engine without a way to talk others are known by what they keep.
                 _ = reads.tick(), if self.talk.is_none() && self.recalls && !self.is_keeper => {
                     for beat in states(&self.hub).await {
@@ -280,7 +154,7 @@ impl Node {
 
     /// Tells watchers, and writes what is to be kept.
     fn tell(&mut self, beat: &Beat, news: News, is_own: bool) {
-        let derives = self.nodes.watching == Watching::Here;
+        let derives = self.nodes.watching() == Watching::Here;
         let more = match &news {
             News::Missed { silent } if derives => missed(beat, *silent),
             News::Returned { before } if derives => returned(before, beat),
@@ -327,7 +201,7 @@ impl Node {
         let missed = self.nodes.roster().look(Instant::now(), self.hub.now());
         for (beat, news) in missed {
             // One that stands still for so long hears of it from others.
-            if beat.id != self.nodes.me {
+            if beat.id != self.nodes.me() {
                 self.tell(&beat, news, false);
             }
         }
@@ -353,7 +227,7 @@ impl Node {
     }
 
     fn take(&mut self, beat: Beat) {
-        if beat.id == self.nodes.me {
+        if beat.id == self.nodes.me() {
             return self.check_double(&beat);
         }
         let news = self.nodes.roster().hear(beat.clone(), Instant::now());
@@ -374,7 +248,7 @@ impl Node {
         }
         let goes_on = self.double.as_ref().is_some_and(|(life, number)| *life == beat.life && *number < beat.number);
         if goes_on {
-            let me = &self.nodes.me;
+            let me = self.nodes.me();
             tracing::warn!("another process calls itself {me} too: give each its own name (`--node-id NAME`)");
         }
         self.double = Some((beat.life.clone(), beat.number));

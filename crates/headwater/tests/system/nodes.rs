@@ -238,70 +238,18 @@ fn a_console_beside_its_hub_shows_what_the_hub_tells() {
     assert_eq!(kept(&place, "_headwater/reserved/#").len(), 0);
 }
 
-/// A server of NATS that is new enough; `scripts/get-nats` gets it.
-#[cfg(feature = "engines")]
-struct Nats {
-    _folder: tempfile::TempDir,
-    child: std::process::Child,
-    url: String,
-}
-
-#[cfg(feature = "engines")]
-impl Nats {
-    fn start() -> Option<Self> {
-        use std::net::{Ipv4Addr, TcpListener, TcpStream};
-        use std::process::{Command, Stdio};
-        let given = std::env::var_os("HEADWATER_NATS_SERVER").map(std::path::PathBuf::from);
-        let usual = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/engines/bin/nats-server");
-        let program = given.unwrap_or_else(|| usual.into());
-        if !program.exists() {
-            crate::program::skipped("nats-server");
-            return None;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        loop {
-            let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-            let (port, monitor) = (free(), free());
-            let conf = folder.path().join("nats.conf");
-            let store = folder.path().join("store");
-            let text = format!(
-                "listen: 127.0.0.1:{port}\nhttp: 127.0.0.1:{monitor}\njetstream {{\n store_dir: \"{}\"\n sync_interval: always\n}}\n",
-                store.display()
-            );
-            fs::write(&conf, text).unwrap();
-            let mut child = Command::new(&program).arg("-c").arg(&conf).stderr(Stdio::null()).spawn().unwrap();
-            let is_open = |port: u16| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
-            while !(is_open(port) && is_open(monitor)) && child.try_wait().unwrap().is_none() {
-                std::thread::yield_now();
-            }
-            if child.try_wait().unwrap().is_none() {
-                let url = format!("nats://127.0.0.1:{port}?monitor=127.0.0.1:{monitor}");
-                return Some(Self { _folder: folder, child, url });
-            }
-        }
-    }
-}
-
-#[cfg(feature = "engines")]
-impl Drop for Nats {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[cfg(feature = "engines")]
 #[test]
 fn over_nats_a_killed_process_is_missed_once_by_all_and_a_new_watcher_knows_who_was_there() {
-    let Some(nats) = Nats::start() else { return };
+    let nats = crate::nats_server::NatsServer::start();
     let console = |id: &str| {
         let place = Place::new().arg("--roles").arg("edge,console").arg("--apps").arg("none");
-        place.arg("--node-id").arg(id).arg("--engine").arg(&nats.url)
+        place.arg("--node-id").arg(id).arg("--engine").arg(&nats.url())
     };
     let (one_place, two_place) = (console("one"), console("two"));
     let (one, two) = (one_place.start(), two_place.start());
     let mut watchers = [&one, &two].map(|process| Sse::watch(process.http, "filter=$SYS/nodes/%23", None).unwrap());
-    let first = worker("worker-7", &nats.url).start();
+    let first = worker("worker-7", &nats.url()).start();
     for watcher in &mut watchers {
         assert_eq!(wait(watcher, "$SYS/nodes/worker-7", is_alive)["durability"], "synced");
     }
@@ -312,7 +260,7 @@ fn over_nats_a_killed_process_is_missed_once_by_all_and_a_new_watcher_knows_who_
     }
     assert!(killed.elapsed() < BOUND + SLACK, "{:?}", killed.elapsed());
     // A second one dies while nobody watches: who comes then finds its state, and misses it.
-    let second = worker("worker-8", &nats.url).start();
+    let second = worker("worker-8", &nats.url()).start();
     wait(&mut watchers[0], "$SYS/nodes/worker-8", is_alive);
     assert!(one.stop().success() && two.stop().success());
     second.kill();
