@@ -9,8 +9,6 @@
 
 mod batch;
 pub mod body;
-mod crew;
-mod duty;
 mod effects;
 mod failure;
 mod group;
@@ -27,7 +25,6 @@ mod reply;
 mod running;
 mod schema;
 mod service;
-mod sorted;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -9,6 +9,5 @@ mod in_doubt;
 mod kit;
 mod order;
 mod retry;
-mod scale;
 mod store;
 mod timers;
