@@ -200,7 +200,7 @@ async fn a_long_wait_is_in_a_queue_and_comes_back_with_its_attempts() {
     let deliveries = next(&mut member, 1).await;
     let retry = Settlement::Retry { after: Some(Duration::from_secs(60)), why: "busy".into() };
     assert_eq!(soon(member.settle(vec![(deliveries[0].tag(), retry)])).await, Ok(1));
-    let mut queues = || tokio::task::block_in_place(|| servers.rabbit.ask(&["list_queues", "name", "messages"]));
+    let queues = || tokio::task::block_in_place(|| servers.rabbit.ask(&["list_queues", "name", "messages"]));
     let kept = async {
         loop {
             let told = queues();
