@@ -92,9 +92,12 @@ pub struct SettingArgs {
     /// work, log [default: all]
     #[arg(long, value_name = "LIST")]
     pub roles: Option<String>,
-    /// What keeps the events: `embedded`, or mqtt://HOST:PORT, nats://HOST:PORT [default: embedded]
+    /// What keeps the events: `embedded`, or mqtt://HOST:PORT, nats://HOST:PORT, amqp://HOST:PORT [default: embedded]
     #[arg(long, value_name = "URL")]
     pub engine: Option<String>,
+    /// Where RabbitMQ's state is kept: redis://HOST:PORT [default: none]
+    #[arg(long, value_name = "URL")]
+    pub state: Option<String>,
     /// What the engine's acknowledgement must mean at the least: auto, written, quorum, synced [default: auto]
     #[arg(long, value_name = "WORD")]
     pub require_durability: Option<String>,
@@ -121,6 +124,7 @@ impl SettingArgs {
             ("apps", &self.apps),
             ("roles", &self.roles),
             ("engine", &self.engine),
+            ("state", &self.state),
             ("require-durability", &self.require_durability),
             ("store", &self.store),
             ("node-id", &self.node_id),

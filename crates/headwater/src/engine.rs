@@ -12,7 +12,7 @@ use headwater_eventlog::{EventLog, SlowDisk};
 use headwater_link::{LinkError, Options};
 use uuid::Uuid;
 
-use crate::config::{Config, EMBEDDED, without_password};
+use crate::config::{Config, EMBEDDED, NO_STATE, without_password};
 use crate::exit;
 
 /// How much of a process's name to its engine tells its place from others'.
@@ -36,6 +36,10 @@ impl Engine {
     /// A sentence that says what is wrong, and where.
     pub async fn open(config: &Config, sync_delay: Option<u64>) -> anyhow::Result<Self> {
         if config.engine == EMBEDDED {
+            if config.state != NO_STATE {
+                let why = "the embedded log keeps its own state: `--state` is for `--engine amqp://...` alone";
+                return Err(exit::Usage(why.to_owned()).into());
+            }
             let log = Arc::new(open_log(config, sync_delay)?);
             let place = format!("{:08x}", log.head().epoch);
             return Ok(Self { bus: log.clone(), place, embedded: Some(log), link: None });
@@ -68,7 +72,8 @@ impl Engine {
 /// Usage where trying again doesn't help; otherwise why it can't be reached.
 pub async fn link(config: &Config, instance: String) -> anyhow::Result<headwater_link::Engine> {
     let clock = config.hub.clock.clone();
-    let options = Options { clock, require: config.require_durability, ..Options::new(instance) };
+    let state = (config.state != NO_STATE).then(|| config.state.clone());
+    let options = Options { clock, require: config.require_durability, state, ..Options::new(instance) };
     headwater_link::open(&config.engine, options).await.map_err(|error| match error {
         LinkError::Unreachable(_) => anyhow::Error::new(error),
         other => exit::Usage(other.to_string()).into(),

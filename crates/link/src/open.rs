@@ -104,7 +104,7 @@ pub async fn open(url: &str, options: Options) -> Result<Engine, LinkError> {
     let Some((scheme, rest)) = url.split_once("://") else {
         return Err(LinkError::Url("it begins with `mqtt://`, `nats://` or `amqp://`".into()));
     };
-    if options.state.is_some() && scheme != "amqp" {
+    if options.state.is_some() && matches!(scheme, "mqtt" | "nats") {
         return Err(LinkError::Url(format!("`{scheme}://` keeps its own state: `--state` is for `amqp://` alone")));
     }
     let (kind, require) = match scheme {

@@ -49,6 +49,9 @@ pub use url::without_password;
 /// The word for the engine that is built in.
 pub const EMBEDDED: &str = "embedded";
 
+/// The word for an engine that keeps its own state.
+pub const NO_STATE: &str = "none";
+
 /// What runs.
 #[derive(Clone)]
 pub struct Config {
@@ -56,6 +59,8 @@ pub struct Config {
     pub roles: Vec<Role>,
     /// What keeps the events: `embedded`, or an address.
     pub engine: String,
+    /// Where an engine's state is that it can't keep itself, or [`NO_STATE`].
+    pub state: String,
     /// What the engine's acknowledgement must mean at the least; `None` leaves it to the kind of engine.
     pub require_durability: Option<Durability>,
     /// Where services keep their tables: `sqlite`, or an address.
@@ -234,6 +239,7 @@ impl Default for Config {
         Self {
             roles: Role::ALL.to_vec(),
             engine: EMBEDDED.to_owned(),
+            state: NO_STATE.to_owned(),
             require_durability: None,
             store: "sqlite".to_owned(),
             node_id: nodes::AUTO.to_owned(),

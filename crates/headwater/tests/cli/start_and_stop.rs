@@ -70,6 +70,23 @@ fn what_this_version_cannot_do_is_said_with_2() {
 }
 
 #[test]
+fn an_engine_that_lacks_something_says_what_with_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let lacks =
+        if cfg!(feature = "engines") { "needs `--state redis://HOST:PORT`" } else { "without the feature `engines`" };
+    for (setting, value, words) in [
+        ("--engine", "amqp://me:s3cret@127.0.0.1:1", lacks),
+        ("--state", "redis://:s3cret@127.0.0.1:1", "`--state` is for `--engine amqp://...` alone"),
+        ("--state", "rediss://127.0.0.1:1", "is none of redis:..."),
+    ] {
+        let output = run(&folder, &[setting, value, "--http", "127.0.0.1:0", "--frames", "off", "--mqtt", "off"]);
+        assert_eq!(output.status.code(), Some(2), "{setting} {value}: {}", stderr(&output));
+        assert!(stderr(&output).contains(words) && !stderr(&output).contains("s3cret"), "{}", stderr(&output));
+        assert_eq!(stdout(&output), "");
+    }
+}
+
+#[test]
 fn a_second_process_is_refused_the_data_folder() {
     let hub = Hub::start(&[]);
     let output = hub.run(&["serve", "--data", "data", "--http", "127.0.0.1:0", "--frames", "off", "--mqtt", "off"]);

@@ -4,7 +4,9 @@
 //! latest states, marks of ids, what groups want, dead letters. Publishing and keeping a state are two steps: an event is
 //! acknowledged after both. `docs/decisions/engine-amqp.md` has the reasons, `docs/engines.md` the user's side.
 
+mod declared;
 mod follow;
+mod ladder;
 mod letters;
 mod memory;
 mod names;
@@ -15,16 +17,19 @@ mod seat;
 mod session;
 mod shared;
 mod spelling;
+mod talk;
 mod wire;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use headwater_event::{
-    Abilities, Bus, BusError, Clock, DeadLetter, Durability, Filter, GroupName, GroupOptions, GroupStat, Health, Later,
-    Member, Position, ProducerId, Publication, Receipts, Replay, Seq, Start, StickyPage, Tail, Topic, TopicPage,
+    Abilities, Bus, BusError, Clock, DeadLetter, Durability, Filter, GroupName, GroupOptions, GroupStat, Health, Lag,
+    Later, Member, Position, ProducerId, Publication, Receipts, Replay, Seq, Start, StickyPage, Tail, Talk, Topic,
+    TopicPage,
 };
-use lapin::options::QueueDeleteOptions;
+use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::FieldTable;
 
 use crate::LinkError;
 use crate::address::{Address, decoded};
@@ -325,6 +330,33 @@ impl Bus for Amqp {
     fn revive(&self, group: &GroupName, letters: Vec<Seq>, again: bool) -> Later<'_, Result<usize, BusError>> {
         let group = group.clone();
         Box::pin(async move { letters::take_out(&self.shared, &group, &letters, again).await })
+    }
+
+    fn lag<'a>(&'a self, group: &'a GroupStat) -> Later<'a, Result<Lag, BusError>> {
+        let seat = lock(&self.shared.seats).get(&group.name).cloned();
+        Box::pin(async move {
+            let Some(seat) = seat else { return Ok(Lag::default()) };
+            let asking = async {
+                let channel = self.shared.wires.channel(Side::Take).await?;
+                let options = QueueDeclareOptions { passive: true, ..declared::durable() };
+                let told = channel.queue_declare(seat.queue.as_str().into(), options, FieldTable::default());
+                let waiting = answered(told).await?.message_count();
+                end(&channel).await;
+                Ok(waiting)
+            };
+            let waiting =
+                asking.await.map_err(|lost: wire::Lost| self.shared.storage(self.shared.sentence(&lost.why)))?;
+            // What others have in work the server doesn't tell this way.
+            let here = lock(&seat.desk).lag();
+            Ok(Lag { events: here.events + u64::from(waiting), ..here })
+        })
+    }
+
+    fn talk(&self, hears: Option<&Filter>) -> Result<Box<dyn Talk>, BusError> {
+        if self.shared.ledger.is_closed() {
+            return Err(BusError::Closed);
+        }
+        Ok(Box::new(talk::Place::take(&self.shared, hears)))
     }
 }
 

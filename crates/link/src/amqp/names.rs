@@ -21,16 +21,6 @@ const GROUP_LEN_MAX: usize = 180;
 /// How long an installation's name (`?name=`) may be.
 const NAME_LEN_MAX: usize = 40;
 
-/// The waits that queues can keep, from the shortest on. Shorter ones are kept by the worker, as the first of these is the
-/// shortest that is worth a write; between two of them the worker waits for what is left.
-pub(super) const LADDER: [Duration; 5] = [
-    Duration::from_secs(60),
-    Duration::from_secs(5 * 60),
-    Duration::from_secs(30 * 60),
-    Duration::from_secs(2 * 3_600),
-    Duration::from_secs(12 * 3_600),
-];
-
 /// What an installation calls its things on a server that it shares with others.
 #[derive(Clone, Debug)]
 pub(super) struct Names(String);
@@ -49,6 +39,11 @@ impl Names {
     /// The topic exchange that every event goes through.
     pub(super) fn exchange(&self) -> &str {
         &self.0
+    }
+
+    /// The topic exchange of what nobody keeps.
+    pub(super) fn talk(&self) -> String {
+        format!("{}.talk", self.0)
     }
 
     /// The queue of a group; one of a long name goes by its number.

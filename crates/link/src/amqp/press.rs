@@ -55,6 +55,8 @@ pub(super) struct Press {
     /// When Redis is asked again, and how often it has failed in a row.
     pause: Option<Instant>,
     failures: u32,
+    /// Something was confirmed over this channel.
+    has_confirmed: bool,
 }
 
 type Confirms = FuturesOrdered<BoxFuture<'static, lapin::Result<Confirmation>>>;
@@ -62,7 +64,17 @@ type Confirms = FuturesOrdered<BoxFuture<'static, lapin::Result<Confirmation>>>;
 impl Press {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let (unclaimed, sent, unkept) = Default::default();
-        Self { shared, unclaimed, sent, unkept, by: Uuid::new_v4(), number: 0, pause: None, failures: 0 }
+        Self {
+            shared,
+            unclaimed,
+            sent,
+            unkept,
+            by: Uuid::new_v4(),
+            number: 0,
+            pause: None,
+            failures: 0,
+            has_confirmed: false,
+        }
     }
 
     /// A channel to publish by; the exchange is made when it isn't there.
@@ -85,7 +97,10 @@ impl Press {
                 Some(found) => match self.serve(&found).await {
                     Ok(()) => return end(&found).await,
                     Err(lost) => {
-                        tries = 0;
+                        // One that takes nothing is asked less and less often.
+                        if std::mem::take(&mut self.has_confirmed) {
+                            tries = 0;
+                        }
                         lost
                     }
                 },
@@ -161,6 +176,7 @@ impl Press {
             if confirmation?.is_nack() {
                 return Err(Lost { why: "does not take an event".into(), is_final: false });
             }
+            self.has_confirmed = true;
             self.unkept.extend(self.sent.pop_front());
             next = confirms.next().now_or_never().flatten();
         }

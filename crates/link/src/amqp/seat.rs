@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex};
 use headwater_event::{BusError, Clock, EventId, GroupName, GroupOptions, Later};
 use tokio::sync::{Notify, oneshot, watch};
 
-use super::letters;
 use super::packed::Letter;
 use super::session::Task;
 use super::shared::Shared;
-use crate::local::desk::{Burial, Desk, Effect, Handle};
+use super::spelling::{self, Again};
+use super::{ladder, letters};
+use crate::local::desk::{Burial, Desk, Effect, Handle, Parking};
 use crate::local::wait::Bell;
 use crate::local::{self, lock};
 
@@ -59,7 +60,7 @@ impl Seat {
         let seat = Arc::new(Self {
             name: name.clone(),
             queue: shared.names.queue(name, registered.number),
-            desk: Mutex::new(Desk::new(GroupOptions { filters, ..options })),
+            desk: Mutex::new(Desk::new(GroupOptions { filters, ..options }).parks(ladder::SHORTEST)),
             bell: Bell::new(),
             dead: AtomicUsize::new(dead),
             shared: Arc::clone(shared),
@@ -116,6 +117,7 @@ impl Seat {
             match effect {
                 Effect::Acknowledge(handles) => lock(&self.out).acknowledge.extend(handles),
                 Effect::Bury(burial) => burials.push(*burial),
+                Effect::Park(parking) => waits.push(self.park(*parking)),
             }
         }
         if !burials.is_empty() {
@@ -123,6 +125,34 @@ impl Seat {
         }
         self.wake.notify_one();
         waits
+    }
+
+    /// Publishes what waits long to a queue of such, from which it comes back.
+    fn park(self: &Arc<Self>, parking: Parking) -> oneshot::Receiver<Result<(), String>> {
+        let (tell, told) = oneshot::channel();
+        let seat = Arc::clone(self);
+        self.shared.runtime.spawn(async move {
+            let Parking { recorded, attempts, due } = parking;
+            let seq = recorded.position.seq;
+            let (event, sticky) = (recorded.event, recorded.sticky);
+            let letter = Letter { event, sticky, attempts, why: String::new(), at: due };
+            let again = Again { name: uuid::Uuid::new_v4(), due: Some(due), letter };
+            let left = due.since(seat.shared.clock.now());
+            let kept = ladder::put(&seat.shared, &seat.queue, left, spelling::again(&again)).await;
+            let mut effects = Vec::new();
+            match kept {
+                Ok(()) => lock(&seat.desk).parked(seq, &mut effects),
+                Err(why) => {
+                    tracing::debug!(group = %seat.name, why, "a long wait is kept here");
+                    lock(&seat.desk).not_parked(seq);
+                }
+            }
+            seat.carry_out(effects);
+            seat.bell.ring();
+            // It waits in either case. Nobody may listen.
+            let _ = tell.send(Ok(()));
+        });
+        told
     }
 
     /// Resolves when the server knows all that it was told.

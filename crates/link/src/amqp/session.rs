@@ -8,8 +8,8 @@ use futures_util::future::{BoxFuture, join_all};
 use futures_util::{FutureExt as _, StreamExt as _};
 use headwater_event::{EventId, Position, Recorded};
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions};
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -17,9 +17,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::seat::{Out, Seat};
 use super::shared::{backoff, stopped};
 use super::wire::{Lost, Side, answered, end};
-use super::{names, spelling};
+use super::{declared, spelling};
 use crate::local::book::Place;
-use crate::local::covered::without_covered;
 use crate::local::desk::Handle;
 use crate::local::lock;
 
@@ -31,9 +30,6 @@ const PLACE_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// How many deliveries the server may have out to us at the least: with a few, one that waits would hold up all.
 const RECEIVE_MIN: usize = 16;
-
-/// How often a delivery may come back. RabbitMQ 4 drops what came back 20 times; here it's counted and buried.
-const RETURNS_MAX: i64 = 1_000_000_000;
 
 /// How many bits of a handle are the delivery's tag; the rest counts channels.
 const TAG_BITS: u32 = 40;
@@ -159,13 +155,8 @@ impl Task {
     async fn consume(&mut self) -> Result<(Channel, Consumer), Lost> {
         let Seat { shared, queue, .. } = &*self.seat;
         let channel = shared.wires.channel(Side::Take).await?;
-        answered(channel.queue_declare(queue.as_str().into(), durable(), quorum(shared.members))).await?;
-        let keys = names::of_filters(without_covered(lock(&self.seat.desk).filters()));
-        for key in keys {
-            let (exchange, options) = (shared.names.exchange().into(), QueueBindOptions::default());
-            let bound = channel.queue_bind(queue.as_str().into(), exchange, key.into(), options, FieldTable::default());
-            answered(bound).await?;
-        }
+        let filters = lock(&self.seat.desk).filters().to_vec();
+        declared::group(&channel, shared, queue, &filters).await?;
         self.prefetch = self.wanted_prefetch();
         answered(channel.basic_qos(self.prefetch, BasicQosOptions::default())).await?;
         let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
@@ -273,7 +264,7 @@ impl Task {
         self.asked = waiters;
         let (channel, queue) = (channel.clone(), self.seat.queue.clone());
         *answer = Some(Box::pin(async move {
-            let options = QueueDeclareOptions { passive: true, ..durable() };
+            let options = QueueDeclareOptions { passive: true, ..declared::durable() };
             answered(channel.queue_declare(queue.into(), options, FieldTable::default())).await.map(drop)
         }));
         Ok(())
@@ -336,7 +327,7 @@ impl Task {
         is_known || self.unplaced.iter().any(|unplaced| unplaced.recorded.event.id == *id)
     }
 
-    /// A dead letter that is to be tried again.
+    /// A dead letter that is to be tried again, or what has waited in a queue.
     fn came_again(&mut self, again: spelling::Again, returned: u32, handle: Handle) {
         let alias = EventId::Uuid(again.name);
         if self.is_known(&alias, handle) {
@@ -345,9 +336,13 @@ impl Task {
         let letter = again.letter;
         let ledger = &self.seat.shared.ledger;
         let mut desk = lock(&self.seat.desk);
-        desk.forget_done(&letter.event.id);
+        if again.due.is_none() {
+            desk.forget_done(&letter.event.id);
+        }
         let mut effects = Vec::new();
         if desk.knows(&letter.event.id, handle, &mut effects) {
+            drop(desk);
+            self.seat.carry_out(effects);
             return;
         }
         let mut seq = ledger.number(&letter.event.id);
@@ -361,6 +356,9 @@ impl Task {
             max => letter.attempts.saturating_add(returned).min(max - 1),
         };
         desk.arrive(recorded, tried, handle, Some(alias));
+        if let Some(due) = again.due {
+            desk.wait_until(seq, due);
+        }
         drop(desk);
         self.seat.bell.ring();
     }
@@ -409,19 +407,4 @@ async fn of(answer: &mut Option<Answer>) -> Result<(), Lost> {
         Some(answer) => answer.await,
         None => std::future::pending().await,
     }
-}
-
-fn durable() -> QueueDeclareOptions {
-    QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() }
-}
-
-/// A queue on the disks of a quorum; of so many members where that is said.
-pub(super) fn quorum(members: Option<u8>) -> FieldTable {
-    let mut arguments = FieldTable::default();
-    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
-    arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(RETURNS_MAX));
-    if let Some(members) = members {
-        arguments.insert("x-quorum-initial-group-size".into(), AMQPValue::LongLongInt(i64::from(members)));
-    }
-    arguments
 }

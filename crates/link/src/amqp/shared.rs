@@ -1,6 +1,6 @@
 //! What the parts of the engine share: the connections, Redis, places, how it stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -51,6 +51,8 @@ pub(super) struct Shared {
     pub stop: watch::Sender<bool>,
     pub seats: Mutex<BTreeMap<GroupName, Arc<Seat>>>,
     pub numbers: Mutex<BTreeMap<GroupName, Numbers>>,
+    /// Which queues of long waits are there.
+    pub ladder: Mutex<BTreeSet<Duration>>,
     /// How many burials are on their way, and the bell of their ends.
     pub burying: AtomicU64,
     pub bell: Bell,
@@ -92,6 +94,7 @@ impl Shared {
             stop: watch::Sender::new(false),
             seats: Mutex::default(),
             numbers: Mutex::default(),
+            ladder: Mutex::default(),
             burying: AtomicU64::new(0),
             bell: Bell::new(),
             faults: Mutex::default(),

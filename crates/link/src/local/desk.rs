@@ -4,6 +4,7 @@
 //! A crash of this process loses that book and nothing else: what was not acknowledged comes again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use headwater_event::{
     Backoff, Delivery, EventId, Filter, GroupName, GroupOptions, GroupStat, Lag, Position, Recorded, Seq, Settlement,
@@ -14,6 +15,10 @@ use uuid::Uuid;
 /// How many settled ids are remembered, so that what the broker brings again over a new connection is answered and not
 /// tried again: as many as can be in flight.
 const DONE_MAX: usize = 65_536;
+
+/// How many parked events are counted: more are told as so many.
+#[cfg(feature = "engines")]
+const PARKED_MAX: usize = 65_536;
 
 /// Why an event died that nobody answered for.
 const NOBODY: &str = "the last attempt was neither settled nor renewed within its lease";
@@ -31,6 +36,16 @@ pub(crate) enum Effect {
     Acknowledge(Vec<Handle>),
     /// This event must be kept as a dead letter; then [`Desk::buried`].
     Bury(Box<Burial>),
+    /// This one waits long: it's kept elsewhere until it's due; then [`Desk::parked`]. Only where [`Desk::parks`] was asked for.
+    Park(Box<Parking>),
+}
+
+/// An event that waits long for its next attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Parking {
+    pub recorded: Recorded,
+    pub attempts: u32,
+    pub due: Time,
 }
 
 /// An event that has died.
@@ -47,6 +62,7 @@ enum State {
     Fresh,
     Out { member: MemberId, until: Time },
     Waiting { due: Time, turn: u64 },
+    Parking { due: Time },
     Buried,
 }
 
@@ -74,6 +90,11 @@ pub(crate) struct Desk {
     next_member: MemberId,
     turn: u64,
     highest: Seq,
+    /// Waits of at least this length are kept elsewhere.
+    park_from: Option<Duration>,
+    /// What was parked from here and isn't due yet, in both orders; whoever it comes back to.
+    parked: BTreeMap<Seq, Time>,
+    parked_until: BTreeSet<(Time, Seq)>,
     is_closed: bool,
 }
 
@@ -92,8 +113,18 @@ impl Desk {
             next_member: 0,
             turn: 0,
             highest: 0,
+            park_from: None,
+            parked: BTreeMap::new(),
+            parked_until: BTreeSet::new(),
             is_closed: false,
         }
+    }
+
+    /// Waits of at least this length take no room here.
+    #[cfg(feature = "engines")]
+    pub(crate) fn parks(mut self, from: Duration) -> Self {
+        self.park_from = Some(from);
+        self
     }
 
     pub(crate) fn filters(&self) -> &[Filter] {
@@ -172,6 +203,9 @@ impl Desk {
         let seq = recorded.position.seq;
         debug_assert!(!self.is_taken(seq), "two events never stand in one place");
         self.highest = self.highest.max(seq);
+        if let Some(due) = self.parked.remove(&seq) {
+            self.parked_until.remove(&(due, seq));
+        }
         self.by_id.insert(recorded.event.id.clone(), seq);
         self.fresh.insert(seq);
         self.entries
@@ -234,7 +268,10 @@ impl Desk {
                 Settlement::Retry { why, .. } if self.is_last(tag.attempt) => self.bury(tag.seq, why, now, effects),
                 Settlement::Retry { after, .. } => {
                     let wait = after.unwrap_or_else(|| wait(self.options.backoff, tag.attempt));
-                    self.wait(tag.seq, now.plus(wait));
+                    match self.park_from {
+                        Some(from) if wait >= from => self.park(tag.seq, now.plus(wait), effects),
+                        _ => self.wait(tag.seq, now.plus(wait)),
+                    }
                 }
             }
         }
@@ -264,6 +301,10 @@ impl Desk {
             self.leases.remove(&(until, seq));
             self.give_back(seq, now, effects);
         }
+        while let Some((due, seq)) = self.parked_until.first().copied().filter(|(due, _)| *due <= now) {
+            self.parked_until.remove(&(due, seq));
+            self.parked.remove(&seq);
+        }
     }
 
     /// When something happens by itself next.
@@ -289,6 +330,37 @@ impl Desk {
         }
     }
 
+    /// The event is kept elsewhere until it's due: the broker may forget it here.
+    #[cfg(feature = "engines")]
+    pub(crate) fn parked(&mut self, seq: Seq, effects: &mut Vec<Effect>) {
+        if let Some(State::Parking { due }) = self.entries.get(&seq).map(|entry| entry.state)
+            && let Some(entry) = self.entries.remove(&seq)
+        {
+            self.by_id.remove(&entry.recorded.event.id);
+            if self.parked.len() < PARKED_MAX {
+                self.parked.insert(seq, due);
+                self.parked_until.insert((due, seq));
+            }
+            effects.extend((!entry.handles.is_empty()).then_some(Effect::Acknowledge(entry.handles)));
+        }
+    }
+
+    /// It could not be kept elsewhere: it waits here.
+    #[cfg(feature = "engines")]
+    pub(crate) fn not_parked(&mut self, seq: Seq) {
+        if let Some(State::Parking { due }) = self.entries.get(&seq).map(|entry| entry.state) {
+            self.wait(seq, due);
+        }
+    }
+
+    /// Something that was parked, and isn't due yet; by the same rules as [`arrive`](Self::arrive).
+    #[cfg(feature = "engines")]
+    pub(crate) fn wait_until(&mut self, seq: Seq, due: Time) {
+        if self.fresh.remove(&seq) {
+            self.wait(seq, due);
+        }
+    }
+
     /// Something that was settled is to be tried again.
     pub(crate) fn forget_done(&mut self, id: &EventId) {
         self.done.remove(id);
@@ -296,13 +368,15 @@ impl Desk {
 
     pub(crate) fn stat(&self, name: &GroupName, epoch: u32, dead: usize) -> GroupStat {
         let open = self.entries.iter().find(|(_, entry)| entry.state != State::Buried).map(|(seq, _)| *seq);
+        let open = open.into_iter().chain(self.parked.keys().next().copied()).min();
+        let parking = self.entries.values().filter(|entry| matches!(entry.state, State::Parking { .. })).count();
         let settled = open.map_or(self.highest, |seq| seq - 1);
         GroupStat {
             name: name.clone(),
             filters: self.options.filters.clone(),
             settled: Position::new(epoch, settled),
             in_flight: self.leases.len(),
-            waiting_retry: self.waiting.len(),
+            waiting_retry: self.waiting.len() + parking + self.parked.len(),
             dead,
             dead_forgotten: 0,
             members: self.members.len(),
@@ -341,6 +415,13 @@ impl Desk {
         }
     }
 
+    fn park(&mut self, seq: Seq, due: Time, effects: &mut Vec<Effect>) {
+        let Some(entry) = self.entries.get_mut(&seq) else { return };
+        entry.state = State::Parking { due };
+        let (recorded, attempts) = (entry.recorded.clone(), entry.attempts);
+        effects.push(Effect::Park(Box::new(Parking { recorded, attempts, due })));
+    }
+
     fn bury(&mut self, seq: Seq, why: String, now: Time, effects: &mut Vec<Effect>) {
         let Some(entry) = self.entries.get_mut(&seq) else { return };
         entry.state = State::Buried;
@@ -369,7 +450,7 @@ impl Desk {
 }
 
 /// The wait before the next attempt, with a random half taken off.
-fn wait(backoff: Backoff, attempt: u32) -> std::time::Duration {
+fn wait(backoff: Backoff, attempt: u32) -> Duration {
     let doubled = backoff.base.saturating_mul(1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX));
     let whole = doubled.min(backoff.cap);
     let [a, b, c, d, ..] = *Uuid::new_v4().as_bytes();
@@ -379,8 +460,6 @@ fn wait(backoff: Backoff, attempt: u32) -> std::time::Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use bytes::Bytes;
     use headwater_event::{Event, Headers};
 
@@ -462,6 +541,37 @@ mod tests {
         assert_eq!(effects, [Effect::Acknowledge(vec![1])]);
         desk.buried(1, &mut effects);
         assert_eq!(effects.len(), 1, "once");
+    }
+
+    #[test]
+    #[cfg(feature = "engines")]
+    fn a_long_wait_is_parked_and_the_broker_forgets_it_only_then() {
+        let (desk, member) = desk();
+        let mut desk = desk.parks(LEASE);
+        arrive(&mut desk, 1..=2);
+        let mut effects = Vec::new();
+        let out = desk.next(member, 2, Time(1), &mut effects);
+        let retry = |after| Settlement::Retry { after: Some(after), why: "busy".into() };
+        let settled = vec![(out[0].tag(), retry(LEASE)), (out[1].tag(), retry(LEASE / 2))];
+        assert_eq!(desk.settle(member, settled, Time(1), &mut effects), 2);
+        let due = Time(1).plus(LEASE);
+        assert!(matches!(&effects[..], [Effect::Park(parking)] if parking.due == due && parking.attempts == 1));
+        effects.clear();
+        assert_eq!(tags(&desk.next(member, 2, due, &mut effects)), [(2, 2)], "the short one waits here");
+        desk.not_parked(1);
+        assert_eq!(tags(&desk.next(member, 1, due, &mut effects)), [(1, 2)], "what can't be kept elsewhere does too");
+        let settled = [(1, retry(LEASE)), (2, Settlement::Done)];
+        let settled = settled.map(|(seq, settlement)| (Tag { seq, attempt: 2 }, settlement)).into();
+        desk.options.attempts_max = 9;
+        assert_eq!(desk.settle(member, settled, due, &mut effects), 2);
+        effects.clear();
+        desk.parked(1, &mut effects);
+        assert_eq!(effects, [Effect::Acknowledge(vec![1])]);
+        assert!(!desk.is_taken(1) && !desk.knows(&recorded(1).event.id, 9, &mut effects), "it comes again by its name");
+        let stat = desk.stat(&GroupName::new("g").unwrap(), 1, 0);
+        assert_eq!((stat.waiting_retry, stat.settled.seq), (1, 0), "it's waiting, not settled");
+        desk.tick(due.plus(LEASE), &mut effects);
+        assert_eq!(desk.stat(&GroupName::new("g").unwrap(), 1, 0).waiting_retry, 0, "it has come back, to whomever");
     }
 
     #[test]

@@ -100,6 +100,8 @@ impl Seat {
             match effect {
                 Effect::Acknowledge(handles) => lock(&self.out).acknowledge.extend(handles),
                 Effect::Bury(burial) => waits.push(self.bury(*burial)),
+                // A broker has no place for it, so nothing is parked.
+                Effect::Park(_) => {}
             }
         }
         self.wake.notify_one();

@@ -302,6 +302,8 @@ impl Seat {
                         let _ = tell.send(confirm(ackers).await);
                     });
                 }
+                // All waits are on the desk, so nothing is parked.
+                Effect::Park(_) => {}
                 Effect::Bury(burial) => {
                     self.dead.fetch_add(1, Ordering::AcqRel);
                     self.shared.burying.fetch_add(1, Ordering::AcqRel);

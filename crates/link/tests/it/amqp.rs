@@ -194,23 +194,3 @@ impl Harness for Linked {
         })
     }
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_rabbitmq_loses_nothing_that_it_acknowledged() {
-    let mut servers = Servers::start();
-    let engine = link(&servers, "killed", &Clock::system()).await;
-    let bus = engine.bus();
-    let mut member = join(&bus, "g/#").await;
-    soon(bus.append((0..50).map(|at| event("g/x", &at.to_string())).collect())).await.unwrap();
-    tokio::task::block_in_place(|| servers.rabbit.kill());
-    let waiting = bus.append(vec![event("g/x", "50")]);
-    tokio::task::block_in_place(|| servers.rabbit.start_again());
-    soon(waiting).await.expect("sent again");
-    let mut seen = std::collections::BTreeSet::new();
-    while seen.len() < 51 {
-        let deliveries = next(&mut member, 16).await;
-        seen.extend(deliveries.iter().map(|delivery| payload(delivery).parse::<u32>().unwrap()));
-        done(&mut member, &deliveries).await;
-    }
-    assert_eq!(seen, (0..=50).collect());
-}

@@ -3,6 +3,8 @@
 
 #[cfg(feature = "engines")]
 mod amqp;
+#[cfg(feature = "engines")]
+mod amqp_faults;
 mod contract;
 mod faults;
 mod given;
@@ -13,3 +15,5 @@ mod nats;
 #[cfg(feature = "engines")]
 mod rabbit;
 mod talk;
+#[cfg(feature = "engines")]
+mod wire;

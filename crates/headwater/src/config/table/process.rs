@@ -6,7 +6,9 @@ use crate::config::Config;
 use crate::config::key::{Key, Kind};
 
 /// Engines beside the embedded one.
-const ENGINES: &[&str] = &["mqtt", "nats"];
+const ENGINES: &[&str] = &["mqtt", "nats", "amqp"];
+/// Where an engine's state may be.
+const STATES: &[&str] = &["redis"];
 /// Stores.
 const STORES: &[&str] = &["sqlite", "postgres", "postgresql"];
 
@@ -25,6 +27,13 @@ pub(super) const KEYS: &[Key] = &[
         flag: Some("engine"),
         kind: Kind::Server { at: |c| &mut c.engine, word: "embedded", schemes: ENGINES },
         help: "What keeps the events: the embedded log, or a server that you run already ([engines.md](engines.md)).",
+    },
+    Key {
+        name: "state",
+        flag: Some("state"),
+        kind: Kind::Server { at: |c| &mut c.state, word: "none", schemes: STATES },
+        help: "Where RabbitMQ's latest states, ids and dead letters are kept: a Redis, `redis://USER:PASSWORD@HOST:PORT`. \
+               `amqp://` can't do without; the other engines have no use for it.",
     },
     Key {
         name: "require_durability",
