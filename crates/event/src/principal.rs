@@ -32,6 +32,9 @@ pub enum Login {
     /// On nothing: nobody proved who they are.
     #[default]
     Nothing,
+    /// On the settings: a part of the program itself, such as a bridge, which nobody can log in as. Its roles are those that
+    /// the settings name.
+    Settings,
     /// On an entry among the users, in this version of it. Its roles are those that the entry has now.
     Entry {
         /// Changes when what the login was checked against does.

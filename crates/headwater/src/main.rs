@@ -3,6 +3,7 @@
 mod access;
 mod apps;
 mod bench;
+mod bridge;
 mod cli;
 mod client;
 mod config;

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::access::{self, Reloading};
 use crate::apps::{Apps, Ground};
+use crate::bridge::Bridges;
 use crate::cli::ServeArgs;
 use crate::config::{self, App, Config, Loaded, Role, Sources};
 use crate::console::{self, Facts};
@@ -81,6 +82,7 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
         parts: apps.parts(),
         lags: lags.clone(),
     });
+    let bridges = Bridges::start(config, &hub, &engine.bus)?;
     let house = House {
         loaded,
         hub: &hub,
@@ -88,6 +90,7 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
         apps: &apps,
         nodes: &nodes,
         lags: &lags,
+        bridges: &bridges,
         listening: &listening,
         stop: &stop,
     };
@@ -112,7 +115,7 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
     tracing::info!("{asked}: stopping");
     tokio::spawn(signals.insisted());
     stop.request();
-    end(edges, apps, &nodes, &hub, engine).await
+    end(edges, bridges, apps, &nodes, &hub, engine).await
 }
 
 /// What the edges are put in front of.
@@ -123,6 +126,7 @@ struct House<'a> {
     apps: &'a Apps,
     nodes: &'a Arc<Nodes>,
     lags: &'a Arc<Lags>,
+    bridges: &'a Bridges,
     listening: &'a Listening,
     stop: &'a Stop,
 }
@@ -202,7 +206,7 @@ impl House<'_> {
         mqtt: Option<&mqtt::Front>,
         listeners: Vec<(&'static str, Arc<AcceptCounts>)>,
     ) -> http::ServeSettings {
-        let Self { loaded, hub, engine, apps, nodes, lags, listening, stop } = *self;
+        let Self { loaded, hub, engine, apps, nodes, lags, bridges, listening, stop } = *self;
         let config = &loaded.config;
         let logins = http::Logins::new(config.hub.clock.clone());
         let cookies: http::Cookies = {
@@ -235,14 +239,23 @@ impl House<'_> {
             listeners,
             parts: apps.parts(),
             groups: Some(lags.for_metrics()),
+            beside: bridges.parts(),
+            figures: bridges.figures(),
             socketio: socketio::front(config, hub),
         }
     }
 }
 
-/// Ends in order: the edges first, then the services, then it's said that this node ends, then the log, which makes durable
-/// what all of them had begun.
-async fn end(mut edges: JoinSet<usize>, apps: Apps, nodes: &Nodes, hub: &Hub, engine: Engine) -> anyhow::Result<()> {
+/// Ends in order: the edges first, then bridges and services, then it's said that this node ends, then the log, which makes
+/// durable what all of them had begun.
+async fn end(
+    mut edges: JoinSet<usize>,
+    bridges: Bridges,
+    apps: Apps,
+    nodes: &Nodes,
+    hub: &Hub,
+    engine: Engine,
+) -> anyhow::Result<()> {
     let mut left = 0;
     while let Some(ended) = edges.join_next().await {
         left += ended.context("an edge ended by a fault of ours")?;
@@ -250,6 +263,7 @@ async fn end(mut edges: JoinSet<usize>, apps: Apps, nodes: &Nodes, hub: &Hub, en
     if left > 0 {
         tracing::warn!("{left} connections had not ended in time and were closed");
     }
+    bridges.stop().await;
     apps.stop().await;
     nodes.end().await;
     let health = hub.health();

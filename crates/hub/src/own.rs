@@ -79,9 +79,25 @@ impl Hub {
         group: &GroupName,
         options: GroupOptions,
     ) -> Result<Box<dyn Member>, Refusal> {
+        self.join_all(who, std::slice::from_ref(filter), group, options).await
+    }
+
+    /// As [`Hub::join`], over several filters: the client has to be allowed to watch each of them.
+    ///
+    /// # Errors
+    /// As [`Hub::join`].
+    pub async fn join_all(
+        &self,
+        who: &Principal,
+        filters: &[Filter],
+        group: &GroupName,
+        options: GroupOptions,
+    ) -> Result<Box<dyn Member>, Refusal> {
         let core = self.core();
-        let allowed = core.admission.access().may_watch(who, filter)?;
-        let options = GroupOptions { filters: vec![allowed.filter().clone()], ..options };
+        let allowed: Result<Vec<_>, _> =
+            filters.iter().map(|filter| core.admission.access().may_watch(who, filter)).collect();
+        let filters = allowed?.iter().map(|allowed| allowed.filter().clone()).collect();
+        let options = GroupOptions { filters, ..options };
         core.gate.join(group, options).await.map_err(|error| match error {
             BusError::Unable(_) => Refusal::Malformed("this engine has no groups".into()),
             other => refusal_of(other),

@@ -6,6 +6,7 @@
 mod address;
 #[cfg(feature = "engines")]
 mod amqp;
+pub mod bridge;
 mod local;
 mod mqtt;
 #[cfg(feature = "engines")]

@@ -29,10 +29,13 @@ pub struct Part {
 /// Ready to take events, or 503 with the parts that fail.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response<Body> {
     let parts = app.parts.iter().map(|part| (part.name.as_str(), (part.health)()));
-    let parts: Vec<_> = std::iter::once(("log", app.hub.health())).chain(parts).collect();
+    let mut parts: Vec<_> = std::iter::once(("log", app.hub.health())).chain(parts).collect();
     let is_good = parts.iter().all(|(_, health)| *health == Health::Good);
+    parts.extend(app.beside.iter().map(|part| (part.name.as_str(), (part.health)())));
+    let is_whole = parts.iter().all(|(_, health)| *health == Health::Good);
     let mut out = b"{\"status\":".to_vec();
-    write_str(word(is_good), &mut out);
+    // What depends on others alone doesn't make us unready: there is nothing that a restart of ours would mend.
+    write_str(if is_good && !is_whole { "degraded" } else { word(is_good) }, &mut out);
     out.extend_from_slice(b",\"parts\":[");
     for (at, (name, health)) in parts.iter().enumerate() {
         out.extend_from_slice(if at == 0 { b"{\"name\":" } else { b",{\"name\":" });

@@ -12,6 +12,7 @@ use headwater_event::{Health, Later};
 use headwater_hub::metrics::LATENCY_BUCKETS_US;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
@@ -55,6 +56,22 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response<Body
     Ok(response)
 }
 
+/// A family of figures that another part of the program has: one for each member of a closed set, such as the bridges of the
+/// settings.
+#[derive(Clone)]
+pub struct Figure {
+    /// Its name, without `headwater_` and without `_total`.
+    pub name: &'static str,
+    /// What it is, in a sentence without a full stop.
+    pub help: &'static str,
+    /// The label's name.
+    pub label: &'static str,
+    /// Whether it only grows.
+    pub is_count: bool,
+    /// The label's values, each with its figure now.
+    pub read: Arc<dyn Fn() -> Vec<(String, u64)> + Send + Sync>,
+}
+
 struct Counts(Arc<App>, Vec<GroupCount>);
 
 impl fmt::Debug for Counts {
@@ -75,6 +92,9 @@ impl Collector for Counts {
             mqtt(front, &mut say)?;
         }
         groups(&self.1, &mut say)?;
+        for figure in &self.0.figures {
+            say.figure(figure)?;
+        }
         process_of(&mut say)
     }
 }
@@ -112,6 +132,20 @@ impl Say<'_, '_> {
             let labels = [("group", group.name.as_str())];
             let metric = ConstGauge::new(value(group));
             metric.encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn figure(&mut self, figure: &Figure) -> fmt::Result {
+        let kind = if figure.is_count { MetricType::Counter } else { MetricType::Gauge };
+        let mut family = self.0.encode_descriptor(figure.name, figure.help, None, kind)?;
+        for (value, number) in (figure.read)() {
+            let labels = [(figure.label, value.as_str())];
+            if figure.is_count {
+                ConstCounter::new(number).encode(family.encode_family(&labels)?)?;
+            } else {
+                ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX)).encode(family.encode_family(&labels)?)?;
+            }
         }
         Ok(())
     }

@@ -38,6 +38,7 @@ pub use hosts::Hosts;
 pub use limits::Limits;
 pub(crate) use linger::poll_discard;
 pub use logins::Logins;
+pub use metrics::Figure;
 pub use metrics::{GroupCount, Groups};
 pub use problem::{PROBLEM_JSON, Problem};
 pub use query::{Query, bad as bad_parameter};

@@ -21,6 +21,8 @@ pub struct App {
     pub(super) socketio: Option<crate::socketio::Front>,
     pub(super) parts: Vec<Part>,
     pub(super) groups: Option<metrics::Groups>,
+    pub(super) beside: Vec<Part>,
+    pub(super) figures: Vec<metrics::Figure>,
 }
 
 type Methods = MethodRouter<Arc<App>>;

@@ -11,6 +11,7 @@ use super::front::Front;
 use super::health::Part;
 use super::hosts::Hosts;
 use super::limits::Limits;
+use super::metrics::Figure;
 use super::metrics::Groups;
 use super::routes::{App, routes};
 use crate::accept::{AcceptCounts, Listener, Stopping};
@@ -42,12 +43,29 @@ pub struct ServeSettings {
     pub parts: Vec<Part>,
     /// How far the groups are behind, for /metrics.
     pub groups: Option<Groups>,
+    /// What is told in /readyz and doesn't make it unready: it depends on others.
+    pub beside: Vec<Part>,
+    /// Further families of /metrics.
+    pub figures: Vec<Figure>,
 }
 
 /// Serves until the end is requested; gives how many connections had not ended in time.
 pub async fn serve(listener: Listener, hub: Arc<Hub>, settings: ServeSettings, stopping: Stopping) -> usize {
-    let ServeSettings { extra_routes, limits, origins, ws, mqtt, socketio, hosts, cookies, listeners, parts, groups } =
-        settings;
+    let ServeSettings {
+        extra_routes,
+        limits,
+        origins,
+        ws,
+        mqtt,
+        socketio,
+        hosts,
+        cookies,
+        listeners,
+        parts,
+        groups,
+        beside,
+        figures,
+    } = settings;
     let app = Arc::new(App {
         hub: Arc::clone(&hub),
         limits,
@@ -56,6 +74,8 @@ pub async fn serve(listener: Listener, hub: Arc<Hub>, settings: ServeSettings, s
         socketio: socketio.clone(),
         parts,
         groups,
+        beside,
+        figures,
     });
     let front = Arc::new(Front {
         hub,

@@ -36,6 +36,9 @@ pub(super) const TOLD: &str = "headwater-told";
 /// The user property of CONNACK by which it is told what an acknowledgement means here.
 pub(super) const DURABILITY: &str = "headwater-durability";
 
+/// The user property of CONNACK by which it is told which log this is: a bridge sends nothing back to where it began.
+pub(super) const LOG: &str = "headwater-log";
+
 /// Whether a client asks to be told what events are to the hub.
 pub(super) fn asks_to_be_told(properties: &[(Text, Text)]) -> bool {
     properties.iter().any(|(name, value)| name.as_str() == TELL && value.as_str() == "event")

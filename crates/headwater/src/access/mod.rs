@@ -4,8 +4,8 @@ mod files;
 mod reload;
 mod routes;
 mod rules_file;
-mod toml_file;
-mod users_file;
+pub mod toml_file;
+pub mod users_file;
 
 use std::sync::Arc;
 

@@ -36,6 +36,15 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
             writeln!(out, "{:<34} {value}", key.name)?;
         }
     }
+    for (key, value, origin) in loaded.config.bridges.iter().flat_map(super::Bridge::told) {
+        if args.json {
+            writeln!(out, "{}", serde_json::json!({ "key": key, "value": value, "origin": origin }))?;
+        } else if args.origin {
+            writeln!(out, "{key:<34} {value:<28} # {origin}")?;
+        } else {
+            writeln!(out, "{key:<34} {value}")?;
+        }
+    }
     std::io::stdout().write_all(&out)?;
     if loaded.file.is_none() {
         eprintln!("no settings file: these are flags, environment and defaults");

@@ -30,6 +30,10 @@ pub fn read(path: &str, text: &str, faults: &mut Faults) -> Vec<Written> {
 
 fn walk(path: &str, text: &str, above: &str, table: &DeTable<'_>, out: &mut Vec<Written>, faults: &mut Faults) {
     for (name, value) in table {
+        if above.is_empty() && name.get_ref() == super::bridge::SECTION {
+            // Tables of their own, any number of them: `bridge` reads those.
+            continue;
+        }
         let line = line_of(text, name.span().start);
         let name = if above.is_empty() { name.get_ref().to_string() } else { format!("{above}.{}", name.get_ref()) };
         match value.get_ref() {

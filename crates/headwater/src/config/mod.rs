@@ -2,6 +2,7 @@
 //!
 //! [`table::KEYS`] describes every setting once; reading, checking, printing and the reference page all come from it.
 
+mod bridge;
 pub mod check;
 mod fault;
 mod file;
@@ -37,6 +38,7 @@ use headwater_service::StoreUrl;
 
 use crate::nodes;
 
+pub use bridge::Bridge;
 pub use fault::Faults;
 pub use file::line_of;
 pub use nearest::nearest;
@@ -99,6 +101,8 @@ pub struct Config {
     pub shop: Shop,
     /// The public alerts.
     pub alerts: Alerts,
+    /// Bridges to other brokers.
+    pub bridges: Vec<Bridge>,
     /// Where users, rules and keys lie.
     pub access: AccessFiles,
     /// Who may do what without an identity.
@@ -264,6 +268,7 @@ impl Default for Config {
                 cap_sender: AlertsSettings::CAP_SENDER.to_owned(),
             },
 
+            bridges: Vec::new(),
             access: AccessFiles::default(),
             anonymous: Anonymous::Auto,
             logging: Logging { level: "info".to_owned(), json: false },
@@ -301,6 +306,7 @@ impl Config {
             faults.add("node_id", what, None);
         }
         self.check_tls(faults);
+        bridge::check_together(self, faults);
         if self.listeners().next().is_none() {
             faults.add("http.addr, mqtt.addr, frames.addr", "every listener is off: nobody could reach the hub", None);
         }

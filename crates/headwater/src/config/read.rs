@@ -7,7 +7,7 @@ use super::fault::Faults;
 use super::key::Key;
 use super::nearest::nearest;
 use super::table::{KEYS, find};
-use super::{Anonymous, Config, file};
+use super::{Anonymous, Config, bridge, file};
 use crate::cli::SettingArgs;
 
 /// The settings file that is read when none is named, if it's there.
@@ -137,6 +137,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Faults> {
             let origin = Origin::File { path: path.clone(), line: written.line };
             loaded.take(&written.name, &written.text, origin, &mut faults);
         }
+        loaded.config.bridges = bridge::read(path, text, &mut faults);
     }
     for (name, text) in &sources.env {
         loaded.take_variable(name, text, &mut faults);

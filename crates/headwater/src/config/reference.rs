@@ -30,6 +30,8 @@ min, h, d. Where `off` is a value, it switches the thing off.
 
 Beside the settings the commands know `HEADWATER_ADDR` (which hub `pub` and `sub` talk to), `HEADWATER_CA` (as their `--ca`),
 `HEADWATER_READY_FILE` (as `--ready-file`) and `HEADWATER_LOG` (a short name for `HEADWATER_LOGGING_LEVEL`).
+
+Bridges to other MQTT brokers stand in the settings file alone, a table `[[bridge]]` each: [bridges.md](bridges.md).
 ";
 
 /// The reference as a page.

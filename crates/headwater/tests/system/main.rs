@@ -20,6 +20,7 @@ mod program;
 
 mod alerts;
 mod bounded;
+mod bridges;
 mod catch_up;
 mod durable_before_ack;
 mod fsync_failure_stops_acks;

@@ -1,6 +1,6 @@
 //! Debian's mosquitto on a free port, with a folder of its own.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -12,22 +12,64 @@ const STARTS_MAX: usize = 5;
 
 /// A broker that others wrote.
 pub struct Mosquitto {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     port: u16,
     child: Child,
+    more: &'static str,
 }
+
+/// One that forgets everything when it ends.
+const FORGETS: &str = "persistence false\nmax_inflight_messages 0\nallow_anonymous true\n";
+
+/// One that has 20 deliveries under way, as it does by default.
+pub const PLAIN: &str = "persistence false\nallow_anonymous true\n";
+
+/// One that saves each change of its sessions as it happens, and all when it's told to end.
+pub const KEEPS: &str = "persistence true\nautosave_on_changes true\nautosave_interval 1\nallow_anonymous true\n";
 
 impl Mosquitto {
     /// Starts one that drops nothing behind a slow subscriber.
     pub fn start() -> Self {
+        Self::with(FORGETS)
+    }
+
+    /// Starts one with these lines in its configuration; `FOLDER` in them is its own.
+    pub fn with(more: &'static str) -> Self {
+        Self::with_files(more, |_| {})
+    }
+
+    /// The same, with files of its own in its folder.
+    pub fn with_files(more: &'static str, write: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        write(folder.path());
         for _ in 0..STARTS_MAX {
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-            if let Some(child) = spawn(folder.path(), port) {
-                return Self { _folder: folder, port, child };
+            if let Some(child) = spawn(folder.path(), port, more) {
+                return Self { folder, port, child, more };
             }
         }
         panic!("mosquitto doesn't start: {}", std::fs::read_to_string(folder.path().join("log")).unwrap_or_default());
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Ends it in good order.
+    pub fn stop(&mut self) {
+        assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again on its port and folder.
+    pub fn start_again(&mut self) {
+        self.child = spawn(self.folder.path(), self.port, self.more).expect("mosquitto starts again");
     }
 
     pub fn url(&self) -> String {
@@ -43,13 +85,15 @@ impl Drop for Mosquitto {
 }
 
 /// `None` when it ended at once, as it does when the port is taken.
-fn spawn(folder: &Path, port: u16) -> Option<Child> {
+fn spawn(folder: &Path, port: u16, more: &str) -> Option<Child> {
     let conf = folder.join("mosquitto.conf");
     let log = folder.join("log");
     let text = format!(
-        "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_inflight_messages 0\n\
-         max_queued_messages 0\nuser root\nlog_dest file {}\n",
-        log.display()
+        "listener {port} 127.0.0.1\npersistence_location {}/\nmax_queued_messages 0\n\
+         user root\nlog_dest file {}\n{}",
+        folder.display(),
+        log.display(),
+        more.replace("FOLDER", &folder.display().to_string())
     );
     std::fs::write(&conf, text).unwrap();
     let program = if Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" };

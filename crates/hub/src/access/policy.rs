@@ -56,6 +56,7 @@ impl Policy {
     pub(super) fn standing(&self, who: &Principal, now: impl Fn() -> Time) -> Option<RoleSet> {
         match who.login() {
             Login::Nothing => Some(self.rules.anonymous()),
+            Login::Settings => Some(self.rules.set(who.roles())),
             Login::Entry { version } => {
                 let entry = self.users.get(who.user()?)?;
                 (entry.version == version && !entry.is_disabled).then_some(entry.set)
@@ -115,7 +116,9 @@ impl Policy {
             Login::Entry { .. } => {
                 who.user().and_then(|name| self.users.get(name)).is_some_and(|entry| entry.holds(role))
             }
-            Login::Token { .. } | Login::Answered { .. } => who.roles().iter().any(|held| **held == *role),
+            Login::Settings | Login::Token { .. } | Login::Answered { .. } => {
+                who.roles().iter().any(|held| **held == *role)
+            }
         }
     }
 

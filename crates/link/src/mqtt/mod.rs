@@ -10,11 +10,11 @@ pub(crate) mod packet;
 mod seat;
 mod session;
 mod shared;
-mod spelling;
+pub(crate) mod spelling;
 mod talk;
 mod trunk;
-mod wire;
-mod write;
+pub(crate) mod wire;
+pub(crate) mod write;
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! The packets of MQTT 5.0 that a client of ours sends and receives: as much of the protocol as a link needs, and no more.
+//! The packets of MQTT 5.0 and 3.1.1 that a client of ours sends and receives: as much of the protocols as a link needs, and
+//! no more.
 //!
 //! Deliveries are asked for with QoS 1 at the most, so QoS 2 never comes; what isn't expected is a fault, never a guess.
 
@@ -9,6 +10,25 @@ use headwater_event::Text;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the broker broke the protocol: {0}")]
 pub(crate) struct Fault(pub &'static str);
+
+/// Which protocol a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// 5.0.
+    V5,
+    /// 3.1.1: no properties, and no word for "no" on a publication.
+    V3,
+    /// 3.1.1 of a client that says that it's a bridge (bit 7 of the protocol level, as mosquitto reads it): the broker then
+    /// keeps the retain flag, and sends nothing back that came by it. Brokers that don't know it refuse the connection.
+    V3Bridge,
+}
+
+impl Dialect {
+    /// Whether packets have properties.
+    pub(crate) const fn has_properties(self) -> bool {
+        matches!(self, Self::V5)
+    }
+}
 
 /// The properties of a publication that have a meaning to events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,7 +87,7 @@ const HEAD_LEN_MAX: usize = 5;
 ///
 /// # Errors
 /// When the bytes are no packet that a broker may send to us.
-pub(crate) fn next_packet(buffer: &mut BytesMut, len_max: usize) -> Result<Option<Packet>, Fault> {
+pub(crate) fn next_packet(buffer: &mut BytesMut, len_max: usize, dialect: Dialect) -> Result<Option<Packet>, Fault> {
     let Some((head_len, body_len)) = head(buffer)? else { return Ok(None) };
     if head_len + body_len > len_max {
         return Err(Fault("a packet larger than we said we take"));
@@ -79,7 +99,7 @@ pub(crate) fn next_packet(buffer: &mut BytesMut, len_max: usize) -> Result<Optio
     let kind = buffer[0];
     buffer.advance(head_len);
     let mut body = Cut(buffer.split_to(body_len).freeze());
-    let packet = read_packet(kind, &mut body)?;
+    let packet = read_packet(kind, &mut body, dialect)?;
     if !body.0.is_empty() {
         return Err(Fault("bytes behind the end of a packet"));
     }
@@ -99,10 +119,10 @@ fn head(buffer: &[u8]) -> Result<Option<(usize, usize)>, Fault> {
     Err(Fault("a length of more than four bytes"))
 }
 
-fn read_packet(kind: u8, body: &mut Cut) -> Result<Packet, Fault> {
+fn read_packet(kind: u8, body: &mut Cut, dialect: Dialect) -> Result<Packet, Fault> {
     Ok(match kind {
         0x20 => Packet::ConnAck(Box::new(read_connack(body)?)),
-        0x30..=0x3F => Packet::Publish(Box::new(read_publish(kind, body)?)),
+        0x30..=0x3F => Packet::Publish(Box::new(read_publish(kind, body, dialect)?)),
         0x40 => {
             let packet_id = body.packet_id()?;
             let (reason, _) = read_end(body)?;
@@ -110,13 +130,13 @@ fn read_packet(kind: u8, body: &mut Cut) -> Result<Packet, Fault> {
         }
         0x90 => {
             let packet_id = body.packet_id()?;
-            skip_properties(body)?;
+            skip_properties(body, dialect)?;
             let reasons = std::mem::take(&mut body.0).to_vec();
             Packet::SubAck { packet_id, reasons }
         }
         0xB0 => {
             let packet_id = body.packet_id()?;
-            skip_properties(body)?;
+            skip_properties(body, dialect)?;
             body.0.clear();
             Packet::UnsubAck { packet_id }
         }
@@ -163,7 +183,7 @@ fn read_connack(body: &mut Cut) -> Result<ConnAck, Fault> {
     Ok(answer)
 }
 
-fn read_publish(kind: u8, body: &mut Cut) -> Result<Publish, Fault> {
+fn read_publish(kind: u8, body: &mut Cut, dialect: Dialect) -> Result<Publish, Fault> {
     let qos = kind >> 1 & 3;
     if qos > 1 {
         return Err(Fault("a delivery of a QoS that was not asked for"));
@@ -173,7 +193,7 @@ fn read_publish(kind: u8, body: &mut Cut) -> Result<Publish, Fault> {
         return Err(Fault("a delivery without a topic, though we take no aliases"));
     }
     let packet_id = if qos > 0 { body.packet_id()? } else { 0 };
-    let mut properties = body.properties()?;
+    let mut properties = if dialect.has_properties() { body.properties()? } else { Cut(Bytes::new()) };
     let mut read = Properties::default();
     while !properties.0.is_empty() {
         match properties.byte()? {
@@ -216,8 +236,8 @@ fn read_end(body: &mut Cut) -> Result<(u8, Option<String>), Fault> {
     Ok((reason, why))
 }
 
-fn skip_properties(body: &mut Cut) -> Result<(), Fault> {
-    body.properties().map(drop)
+fn skip_properties(body: &mut Cut, dialect: Dialect) -> Result<(), Fault> {
+    if dialect.has_properties() { body.properties().map(drop) } else { Ok(()) }
 }
 
 /// The longest packet that there can be.
@@ -297,7 +317,7 @@ pub(crate) fn meaning(reason: u8) -> &'static str {
         0x80 => "an unspecified error",
         0x81 => "a malformed packet",
         0x82 => "a protocol error",
-        0x84 | 0x01 => "the broker doesn't speak MQTT 5",
+        0x84 | 0x01 => "the broker doesn't speak this version of MQTT",
         0x85 => "the client id is not valid",
         0x86 | 0x04 => "the user name or password is wrong",
         0x87 | 0x05 => "not authorised",
@@ -351,25 +371,46 @@ mod tests {
     #[test]
     fn a_publication_comes_out_as_it_went_in() {
         let mut bytes = Vec::new();
-        let len = write_publish(&publish(), &mut bytes);
+        let len = write_publish(&publish(), Dialect::V5, &mut bytes);
         assert_eq!(len, bytes.len());
         let mut buffer = BytesMut::from(&bytes[..]);
-        assert_eq!(next_packet(&mut buffer, 1_000), Ok(Some(Packet::Publish(Box::new(publish())))));
+        assert_eq!(next_packet(&mut buffer, 1_000, Dialect::V5), Ok(Some(Packet::Publish(Box::new(publish())))));
         assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn packets_of_3_1_1_have_no_properties() {
+        let mut bytes = Vec::new();
+        write_publish(&publish(), Dialect::V3, &mut bytes);
+        // Made by hand from section 3.3: DUP, QoS 1 and RETAIN; topic, packet id, payload.
+        assert_eq!(bytes, b"\x3b\x0e\x00\x03a/b\x02\x03payload");
+        let read = next_packet(&mut BytesMut::from(&bytes[..]), 1_000, Dialect::V3);
+        let plain = Publish { properties: Properties::default(), ..publish() };
+        assert_eq!(read, Ok(Some(Packet::Publish(Box::new(plain)))));
+        let mut others = BytesMut::from(&b"\x20\x02\x01\x00\x90\x04\x00\x01\x01\x80\x40\x02\x00\x07\xd0\x00"[..]);
+        let mut next = || next_packet(&mut others, 1_000, Dialect::V3);
+        assert!(matches!(next(), Ok(Some(Packet::ConnAck(answer))) if answer.is_session_present && answer.reason == 0));
+        assert_eq!(next(), Ok(Some(Packet::SubAck { packet_id: 1, reasons: vec![1, 0x80] })));
+        assert_eq!(next(), Ok(Some(Packet::PubAck { packet_id: 7, reason: 0 })));
+        assert_eq!(next(), Ok(Some(Packet::PingResp)));
+        assert_eq!(next(), Ok(None));
     }
 
     #[test]
     fn a_packet_that_is_not_whole_is_waited_for_and_one_that_is_cut_inside_is_refused() {
         let mut bytes = Vec::new();
-        write_publish(&publish(), &mut bytes);
+        write_publish(&publish(), Dialect::V5, &mut bytes);
         for len in 0..bytes.len() {
             let mut buffer = BytesMut::from(&bytes[..len]);
-            assert_eq!(next_packet(&mut buffer, 1_000), Ok(None), "{len} bytes");
+            assert_eq!(next_packet(&mut buffer, 1_000, Dialect::V5), Ok(None), "{len} bytes");
             // The same with a length that says that this was all.
             if len > 2 && len < bytes.len() - 7 {
                 let mut cut = bytes[..len].to_vec();
                 cut[1] = u8::try_from(len - 2).unwrap();
-                assert!(next_packet(&mut BytesMut::from(&cut[..]), 1_000).is_err(), "{len} bytes and no more");
+                assert!(
+                    next_packet(&mut BytesMut::from(&cut[..]), 1_000, Dialect::V5).is_err(),
+                    "{len} bytes and no more"
+                );
             }
         }
     }
@@ -386,17 +427,19 @@ mod tests {
             (&[0x30, 7, 0, 1, 0xFF, 3, 0x26, 0, 0], "no UTF-8"),
             (&[0x20, 4, 0, 0, 1, 0x7F], "no such property"),
         ] {
-            assert!(next_packet(&mut BytesMut::from(bytes), 1_000).is_err(), "{what}");
+            assert!(next_packet(&mut BytesMut::from(bytes), 1_000, Dialect::V5).is_err(), "{what}");
         }
         let mut large = BytesMut::from(&[0x30, 0xFF, 0x7F][..]);
-        assert!(next_packet(&mut large, 1_000).is_err(), "refused before its bytes came");
+        assert!(next_packet(&mut large, 1_000, Dialect::V5).is_err(), "refused before its bytes came");
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let mut buffer = BytesMut::from(&bytes[..]);
-            while let Ok(Some(_)) = next_packet(&mut buffer, 1_000) {}
+            while let Ok(Some(_)) = next_packet(&mut buffer, 1_000, Dialect::V5) {}
+            let mut buffer = BytesMut::from(&bytes[..]);
+            while let Ok(Some(_)) = next_packet(&mut buffer, 1_000, Dialect::V3) {}
         }
     }
 }

@@ -181,7 +181,8 @@ impl local::member::Seat for Seat {
 
 /// Ends a group's session on the broker for good.
 pub(super) async fn forget(address: &Address, client_id: &str) -> Result<(), Lost> {
-    let hello = Hello { client_id, is_clean: true, session_expiry: Duration::ZERO, receive_maximum: 1 };
+    let hello =
+        Hello { client_id, is_clean: true, session_expiry: Duration::ZERO, receive_maximum: 1, ..Hello::default() };
     let (wire, _) = wire::connect(address, &hello).await?;
     wire.leave(true).await;
     Ok(())

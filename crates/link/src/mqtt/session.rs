@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::names::{self, Meaning};
-use super::packet::{Packet, Publish, meaning};
+use super::packet::{Dialect, Packet, Publish, meaning};
 use super::seat::{Out, Seat, client_id};
 use super::shared::backoff;
 use super::wire::{self, Hello, Lost, Wire, sent_away};
@@ -119,6 +119,7 @@ impl Task {
                 is_clean: false,
                 session_expiry: SESSION_EXPIRY,
                 receive_maximum: self.receive_maximum,
+                ..Hello::default()
             };
             let connected = tokio::select! {
                 connected = wire::connect(&self.seat.shared.address, &hello) => connected,
@@ -238,7 +239,7 @@ impl Task {
             .chain([again])
             .map(|filter| Want { filter: names::shared(&self.seat.name, &filter), options: WANT_NEW })
             .collect();
-        write_subscribe(SUBSCRIBE_ID, &wants, &mut wire.out);
+        write_subscribe(SUBSCRIBE_ID, &wants, Dialect::V5, &mut wire.out);
     }
 
     fn take(&mut self, packet: Packet, wire: &Wire) -> Result<(), Lost> {

@@ -113,7 +113,7 @@ pub(super) fn event_id(text: &Text) -> Option<EventId> {
 }
 
 /// Headers as properties: what has a property of its own there, and the rest in their order.
-pub(super) fn properties(headers: &Headers) -> Properties {
+pub(crate) fn properties(headers: &Headers) -> Properties {
     let mut properties = Properties::default();
     for (name, value) in headers.iter() {
         let Properties { format, expiry, response_topic, correlation, content_type, user } = &mut properties;
@@ -141,7 +141,7 @@ fn fill<T>(place: &mut Option<T>, value: Option<T>) -> bool {
 
 /// Properties as headers; `is_ours` when a link wrote them, which needs no name changed. What the limits of headers don't
 /// allow is left out from the end: a broker that others use may carry more than a hub takes.
-pub(super) fn headers<'a>(
+pub(crate) fn headers<'a>(
     properties: &Properties,
     user: impl Iterator<Item = &'a (Text, Text)>,
     is_ours: bool,

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::names;
-use super::packet::{Packet, Publish};
+use super::packet::{Dialect, Packet, Publish};
 use super::shared::{Shared, backoff};
 use super::spelling;
 use super::wire::{self, Hello, Lost, Wire, sent_away};
@@ -104,6 +104,7 @@ impl Speaker {
                 is_clean: true,
                 session_expiry: Duration::ZERO,
                 receive_maximum: RECEIVE_MAX,
+                ..Hello::default()
             };
             let connected = tokio::select! {
                 connected = wire::connect(&self.shared.address, &hello) => connected,
@@ -135,7 +136,7 @@ impl Speaker {
         let wants = self.filters.iter().map(|filter| Want { filter: filter.clone(), options: WANT_TOLD });
         let wants: Vec<_> = wants.collect();
         if !wants.is_empty() {
-            write_subscribe(SUBSCRIBE_ID, &wants, &mut wire.out);
+            write_subscribe(SUBSCRIBE_ID, &wants, Dialect::V5, &mut wire.out);
         }
         // The latest word that could not be told is still worth telling, those before it are not.
         if let Some(event) = self.waiting.take() {
@@ -182,7 +183,7 @@ impl Speaker {
 fn say(event: Event, wire: &mut Wire) {
     let topic = names::talk(&event.topic);
     let told = spelling::publish(&Publication { event, sticky: false });
-    write_publish(&Publish { qos: 0, topic, ..told }, &mut wire.out);
+    write_publish(&Publish { qos: 0, topic, ..told }, Dialect::V5, &mut wire.out);
 }
 
 /// Takes what is told meanwhile, the latest alone; resolves when who tells has gone.

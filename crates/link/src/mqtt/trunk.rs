@@ -12,7 +12,7 @@ use headwater_event::Text;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::names::{self, Meaning};
-use super::packet::{Packet, Publish, meaning};
+use super::packet::{Dialect, Packet, Publish, meaning};
 use super::shared::{HOLD, Shared, Words, backoff};
 use super::spelling;
 use super::wire::{self, Hello, Lost, Welcome, Wire, sent_away};
@@ -102,6 +102,7 @@ impl Trunk {
             is_clean: !self.was_connected,
             session_expiry: SESSION_EXPIRY,
             receive_maximum: RECEIVE_MAX,
+            ..Hello::default()
         };
         wire::connect(&self.shared.address, &hello).await
     }
@@ -207,7 +208,7 @@ impl Trunk {
         for (id, what) in sent {
             let id = if goes_on { id } else { self.next_id() };
             if let Some(publish) = self.publish_of(&what) {
-                write_publish(&Publish { is_again: goes_on, packet_id: id, ..publish }, &mut wire.out);
+                write_publish(&Publish { is_again: goes_on, packet_id: id, ..publish }, Dialect::V5, &mut wire.out);
                 self.sent.push_back((id, what));
             }
         }
@@ -238,7 +239,7 @@ impl Trunk {
                 self.shared.ledger.begin_states();
             }
             self.shared.letters().begin();
-            write_subscribe(id, &wants, &mut wire.out);
+            write_subscribe(id, &wants, Dialect::V5, &mut wire.out);
             self.asked.push((id, part));
         }
     }
@@ -254,7 +255,7 @@ impl Trunk {
                 return;
             };
             let id = self.next_id();
-            write_publish(&Publish { packet_id: id, ..publish }, &mut wire.out);
+            write_publish(&Publish { packet_id: id, ..publish }, Dialect::V5, &mut wire.out);
             self.sent.push_back((id, what));
         }
     }

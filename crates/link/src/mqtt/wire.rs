@@ -1,5 +1,6 @@
 //! One connection to a broker: the handshake, and bytes both ways at once, with signs of life.
 
+use std::future::Future;
 use std::io;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::packet::{self, ConnAck, Fault, Packet, meaning, next_packet};
+use super::packet::{self, ConnAck, Dialect, Fault, Packet, meaning, next_packet};
 use super::write::{Connect, write_connect, write_disconnect, write_ping};
 use crate::address::Address;
 
@@ -22,13 +23,13 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_S: u16 = 20;
 
 /// The largest packet that is taken: the hub's largest payload is 1 MiB by default and may be set higher.
-const PACKET_LEN_MAX: u32 = 32 << 20;
+pub(crate) const PACKET_LEN_MAX: u32 = 32 << 20;
 
 /// How much is read at once.
 const READ_LEN: usize = 64 << 10;
 
 /// How much may wait to be written before no more is added: a few packets of the largest payload.
-pub(super) const UNWRITTEN_MAX: usize = 256 << 10;
+pub(crate) const UNWRITTEN_MAX: usize = 256 << 10;
 
 /// Asks a Headwater to tell the name, the time and the attempt of every event, also of those that other protocols brought.
 const TELL: (&str, &str) = ("headwater-tell", "event");
@@ -37,16 +38,36 @@ const TELL: (&str, &str) = ("headwater-tell", "event");
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// What is wanted of a session.
-pub(super) struct Hello<'a> {
+pub(crate) struct Hello<'a> {
+    pub dialect: Dialect,
+    pub user: Option<&'a str>,
+    pub password: Option<&'a str>,
+    pub packet_len_max: u32,
     pub client_id: &'a str,
     pub is_clean: bool,
     pub session_expiry: Duration,
     pub receive_maximum: u16,
 }
 
+impl Default for Hello<'_> {
+    /// What an engine is told, where nothing else is said.
+    fn default() -> Self {
+        Self {
+            dialect: Dialect::V5,
+            user: None,
+            password: None,
+            packet_len_max: PACKET_LEN_MAX,
+            client_id: "",
+            is_clean: false,
+            session_expiry: Duration::ZERO,
+            receive_maximum: u16::MAX,
+        }
+    }
+}
+
 /// Why there is no connection, or none any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Lost {
+pub(crate) struct Lost {
     /// For a person; follows "the engine mqtt://... ".
     pub why: String,
     /// Trying again can't help until somebody has changed something.
@@ -72,10 +93,14 @@ impl From<io::Error> for Lost {
 }
 
 /// A connection on which the broker has said welcome.
-pub(super) struct Wire {
+pub(crate) struct Wire {
     read: OwnedReadHalf,
     write: OwnedWriteHalf,
     inbox: BytesMut,
+    dialect: Dialect,
+    packet_len_max: u32,
+    /// Nothing is read, though it may have come: whoever holds this has no room for more.
+    pub is_deaf: bool,
     /// What is to be written; what was is cut off the front.
     pub out: Vec<u8>,
     keep_alive: Duration,
@@ -88,10 +113,12 @@ pub(super) struct Wire {
 }
 
 /// What the broker said in its welcome.
-pub(super) struct Welcome {
+pub(crate) struct Welcome {
     pub is_session_present: bool,
     pub receive_maximum: u16,
     pub packet_len_max: u32,
+    pub has_shares: bool,
+    pub has_retained: bool,
     pub user: Vec<(Text, Text)>,
 }
 
@@ -100,26 +127,50 @@ const DURABILITY: &str = "headwater-durability";
 
 impl Welcome {
     /// What an acknowledgement means; only a Headwater says so.
-    pub(super) fn durability(&self) -> Option<&str> {
+    pub(crate) fn durability(&self) -> Option<&str> {
         self.user.iter().find(|(name, _)| name.as_str() == DURABILITY).map(|(_, value)| value.as_str())
     }
 }
 
-/// Connects and waits for the welcome.
+/// Connects to an engine and waits for the welcome.
 ///
 /// # Errors
 /// Why not, in a sentence.
 pub(super) async fn connect(address: &Address, hello: &Hello<'_>) -> Result<(Wire, Welcome), Lost> {
-    let connecting = async {
-        let stream = TcpStream::connect((address.host.as_str(), address.port)).await;
-        let stream = stream.map_err(|error| Lost::because(format!("can't be reached: {error}")))?;
+    let hello = Hello { user: address.user.as_deref(), password: address.password.as_deref(), ..*hello };
+    let dialling = async {
+        let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
         stream.set_nodelay(true)?;
+        Ok(stream)
+    };
+    let (wire, welcome) = greet(dialling, &hello).await?;
+    for (has, what) in [(welcome.has_shares, "shared subscriptions"), (welcome.has_retained, "retained messages")] {
+        if !has {
+            return Err(Lost { why: format!("has no {what}, which a bus needs"), is_final: true });
+        }
+    }
+    Ok((wire, welcome))
+}
+
+/// Says hello on the connection that this makes, and waits for the welcome.
+///
+/// # Errors
+/// Why not, in a sentence.
+pub(crate) async fn greet(
+    dialling: impl Future<Output = io::Result<TcpStream>>,
+    hello: &Hello<'_>,
+) -> Result<(Wire, Welcome), Lost> {
+    let connecting = async {
+        let stream = dialling.await.map_err(|error| Lost::because(format!("can't be reached: {error}")))?;
         let (read, write) = stream.into_split();
         let now = Instant::now();
         let mut wire = Wire {
             read,
             write,
             inbox: BytesMut::new(),
+            dialect: hello.dialect,
+            packet_len_max: hello.packet_len_max,
+            is_deaf: false,
             out: Vec::new(),
             keep_alive: Duration::from_secs(KEEP_ALIVE_S.into()),
             heard_at: now,
@@ -130,14 +181,15 @@ pub(super) async fn connect(address: &Address, hello: &Hello<'_>) -> Result<(Wir
         };
         let expiry = hello.session_expiry.as_secs();
         let connect = Connect {
+            dialect: hello.dialect,
             client_id: hello.client_id,
             is_clean: hello.is_clean,
             session_expiry_s: u32::try_from(expiry).unwrap_or(u32::MAX),
             receive_maximum: hello.receive_maximum,
-            packet_len_max: PACKET_LEN_MAX,
+            packet_len_max: hello.packet_len_max,
             keep_alive_s: KEEP_ALIVE_S,
-            user: address.user.as_deref(),
-            password: address.password.as_deref(),
+            user: hello.user,
+            password: hello.password,
             ask: TELL,
         };
         write_connect(&connect, &mut wire.out);
@@ -163,11 +215,6 @@ impl Wire {
             let why = answer.why.map(|why| format!(" ({why})")).unwrap_or_default();
             return Err(Lost { why: format!("refuses us: {}{why}", meaning(answer.reason)), is_final });
         }
-        for (has, what) in [(answer.has_shares, "shared subscriptions"), (answer.has_retained, "retained messages")] {
-            if !has {
-                return Err(Lost { why: format!("has no {what}, which a bus needs"), is_final: true });
-            }
-        }
         if let Some(seconds) = answer.keep_alive_s.filter(|seconds| *seconds > 0) {
             self.keep_alive = Duration::from_secs(seconds.into());
         }
@@ -175,13 +222,15 @@ impl Wire {
             is_session_present: answer.is_session_present,
             receive_maximum: answer.receive_maximum,
             packet_len_max: answer.packet_len_max,
+            has_shares: answer.has_shares,
+            has_retained: answer.has_retained,
             user: answer.user,
         };
         Ok((self, welcome))
     }
 
     /// Whether more may be added to what is to be written.
-    pub(super) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.out.len() < UNWRITTEN_MAX
     }
 
@@ -190,8 +239,10 @@ impl Wire {
     ///
     /// # Errors
     /// When the connection has ended, or the broker has broken the protocol.
-    pub(super) async fn step(&mut self) -> Result<Option<Packet>, Lost> {
-        if let Some(packet) = next_packet(&mut self.inbox, PACKET_LEN_MAX as usize)? {
+    pub(crate) async fn step(&mut self) -> Result<Option<Packet>, Lost> {
+        if !self.is_deaf
+            && let Some(packet) = next_packet(&mut self.inbox, self.packet_len_max as usize, self.dialect)?
+        {
             if packet == Packet::PingResp {
                 self.asked_at = None;
                 self.pongs += 1;
@@ -201,7 +252,7 @@ impl Wire {
         let look_at = self.asked_at.map_or(self.wrote_at + self.keep_alive / 2, |asked| asked + self.keep_alive);
         self.inbox.reserve(READ_LEN);
         tokio::select! {
-            read = self.read.read_buf(&mut self.inbox) => {
+            read = self.read.read_buf(&mut self.inbox), if !self.is_deaf => {
                 if read? == 0 {
                     return Err(Lost::because("has closed the connection"));
                 }
@@ -213,6 +264,10 @@ impl Wire {
                 self.wrote_at = Instant::now();
             }
             () = sleep_until(look_at) => {
+                if self.is_deaf {
+                    // It may have answered long ago.
+                    self.heard_at = Instant::now();
+                }
                 if self.asked_at.is_some_and(|asked| self.heard_at < asked) {
                     return Err(Lost::because("is silent"));
                 }
@@ -224,14 +279,14 @@ impl Wire {
     }
 
     /// Asks for a sign of life; gives what [`pongs`](Self::pongs) will be when it has come.
-    pub(super) fn ping(&mut self) -> u64 {
+    pub(crate) fn ping(&mut self) -> u64 {
         write_ping(&mut self.out);
         self.pings += 1;
         self.pings
     }
 
     /// Writes what is left and says goodbye; with `is_for_ever` the session ends too.
-    pub(super) async fn leave(mut self, is_for_ever: bool) {
+    pub(crate) async fn leave(mut self, is_for_ever: bool) {
         write_disconnect(is_for_ever, &mut self.out);
         let leaving = async {
             self.write.write_all(&self.out).await?;
@@ -249,7 +304,7 @@ impl Wire {
 }
 
 /// The words for a DISCONNECT of the broker's.
-pub(super) fn sent_away(reason: u8, why: Option<String>) -> Lost {
+pub(crate) fn sent_away(reason: u8, why: Option<String>) -> Lost {
     let words = why.map(|why| format!(" ({why})")).unwrap_or_default();
     let also = if reason == packet::TAKEN_OVER { "; give each process an id of its own (`?id=NAME`)" } else { "" };
     Lost::because(format!("has ended the connection: {}{words}{also}", meaning(reason)))

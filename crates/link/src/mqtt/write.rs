@@ -1,10 +1,11 @@
-//! The packets of MQTT 5.0 that a client of ours sends.
+//! The packets of MQTT 5.0 and 3.1.1 that a client of ours sends.
 
-use super::packet::{Properties, Publish};
+use super::packet::{Dialect, Properties, Publish};
 
 /// What a client says of itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Connect<'a> {
+    pub dialect: Dialect,
     pub client_id: &'a str,
     pub is_clean: bool,
     pub session_expiry_s: u32,
@@ -34,22 +35,29 @@ pub(crate) const WANT_TOLD: u8 = 0b0000_1000;
 
 /// Appends a CONNECT.
 pub(crate) fn write_connect(connect: &Connect<'_>, out: &mut Vec<u8>) {
-    let mut properties = Vec::new();
-    properties.push(0x11);
-    properties.extend_from_slice(&connect.session_expiry_s.to_be_bytes());
-    properties.push(0x21);
-    properties.extend_from_slice(&connect.receive_maximum.to_be_bytes());
-    properties.push(0x27);
-    properties.extend_from_slice(&connect.packet_len_max.to_be_bytes());
-    properties.push(0x26);
-    write_text(connect.ask.0.as_bytes(), &mut properties);
-    write_text(connect.ask.1.as_bytes(), &mut properties);
-    let mut body = b"\x00\x04MQTT\x05".to_vec();
+    let mut body = b"\x00\x04MQTT".to_vec();
+    body.push(match connect.dialect {
+        Dialect::V5 => 5,
+        Dialect::V3 => 4,
+        Dialect::V3Bridge => 0x84,
+    });
     let has = |given: bool, bit: u8| if given { bit } else { 0 };
     body.push(has(connect.user.is_some(), 0x80) | has(connect.password.is_some(), 0x40) | has(connect.is_clean, 2));
     body.extend_from_slice(&connect.keep_alive_s.to_be_bytes());
-    write_varint(properties.len(), &mut body);
-    body.extend_from_slice(&properties);
+    if connect.dialect.has_properties() {
+        let mut properties = Vec::new();
+        properties.push(0x11);
+        properties.extend_from_slice(&connect.session_expiry_s.to_be_bytes());
+        properties.push(0x21);
+        properties.extend_from_slice(&connect.receive_maximum.to_be_bytes());
+        properties.push(0x27);
+        properties.extend_from_slice(&connect.packet_len_max.to_be_bytes());
+        properties.push(0x26);
+        write_text(connect.ask.0.as_bytes(), &mut properties);
+        write_text(connect.ask.1.as_bytes(), &mut properties);
+        write_varint(properties.len(), &mut body);
+        body.extend_from_slice(&properties);
+    }
     for text in [Some(connect.client_id), connect.user, connect.password].into_iter().flatten() {
         write_text(text.as_bytes(), &mut body);
     }
@@ -57,7 +65,7 @@ pub(crate) fn write_connect(connect: &Connect<'_>, out: &mut Vec<u8>) {
 }
 
 /// Appends a PUBLISH; gives how long it is.
-pub(crate) fn write_publish(publish: &Publish, out: &mut Vec<u8>) -> usize {
+pub(crate) fn write_publish(publish: &Publish, dialect: Dialect, out: &mut Vec<u8>) -> usize {
     let start = out.len();
     let Properties { format, expiry, response_topic, correlation, content_type, user } = &publish.properties;
     let mut properties = Vec::new();
@@ -90,8 +98,10 @@ pub(crate) fn write_publish(publish: &Publish, out: &mut Vec<u8>) -> usize {
     if publish.qos > 0 {
         lead.extend_from_slice(&publish.packet_id.to_be_bytes());
     }
-    write_varint(properties.len(), &mut lead);
-    lead.extend_from_slice(&properties);
+    if dialect.has_properties() {
+        write_varint(properties.len(), &mut lead);
+        lead.extend_from_slice(&properties);
+    }
     out.push(0x30 | u8::from(publish.is_again) << 3 | publish.qos << 1 | u8::from(publish.is_retained));
     write_varint(lead.len() + publish.payload.len(), out);
     out.extend_from_slice(&lead);
@@ -106,9 +116,11 @@ pub(crate) fn write_puback(packet_id: u16, out: &mut Vec<u8>) {
 }
 
 /// Appends a SUBSCRIBE.
-pub(crate) fn write_subscribe(packet_id: u16, wants: &[Want], out: &mut Vec<u8>) {
+pub(crate) fn write_subscribe(packet_id: u16, wants: &[Want], dialect: Dialect, out: &mut Vec<u8>) {
     let mut body = packet_id.to_be_bytes().to_vec();
-    write_varint(0, &mut body);
+    if dialect.has_properties() {
+        write_varint(0, &mut body);
+    }
     for want in wants {
         write_text(want.filter.as_bytes(), &mut body);
         body.push(want.options);
@@ -116,12 +128,24 @@ pub(crate) fn write_subscribe(packet_id: u16, wants: &[Want], out: &mut Vec<u8>)
     write_body(0x82, &body, out);
 }
 
+/// Appends an UNSUBSCRIBE.
+pub(crate) fn write_unsubscribe(packet_id: u16, filters: &[&str], dialect: Dialect, out: &mut Vec<u8>) {
+    let mut body = packet_id.to_be_bytes().to_vec();
+    if dialect.has_properties() {
+        write_varint(0, &mut body);
+    }
+    for filter in filters {
+        write_text(filter.as_bytes(), &mut body);
+    }
+    write_body(0xA2, &body, out);
+}
+
 /// Appends a PINGREQ.
 pub(crate) fn write_ping(out: &mut Vec<u8>) {
     out.extend_from_slice(&[0xC0, 0]);
 }
 
-/// Appends a DISCONNECT; with `is_for_ever` the session ends too.
+/// Appends a DISCONNECT; with `is_for_ever` the session ends too, which only 5.0 can say.
 pub(crate) fn write_disconnect(is_for_ever: bool, out: &mut Vec<u8>) {
     if is_for_ever {
         out.extend_from_slice(&[0xE0, 7, 0, 5, 0x11, 0, 0, 0, 0]);
