@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use async_nats::jetstream::context::PublishAckFuture;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
+use futures_util::future::try_join_all;
 use headwater_event::{BusError, Publication, Receipts, Seq};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -63,10 +64,9 @@ async fn finish(
     sent: Vec<Result<PublishAckFuture, String>>,
 ) -> Result<Receipts, BusError> {
     let deadline = Instant::now() + ANSWER_TIME_MAX;
-    let mut acks = Vec::with_capacity(batch.len());
-    for (publication, first) in batch.iter().zip(sent) {
-        acks.push(acknowledged(shared, publication, first, deadline).await?);
-    }
+    // Side by side: each has a time limit of its own, which begins when it's waited for.
+    let acks = batch.iter().zip(sent).map(|(publication, first)| acknowledged(shared, publication, first, deadline));
+    let acks = try_join_all(acks).await?;
     Ok(receipts(shared, &acks))
 }
 

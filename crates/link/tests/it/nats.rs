@@ -124,6 +124,17 @@ async fn an_old_nats_is_refused_and_one_that_is_not_there_is_named() {
     }
 }
 
+#[tokio::test]
+async fn a_wrong_password_of_nats_is_told_as_one() {
+    let server = Nats::with(&program(), "always", "authorization { user: me, password: right }");
+    let url = |password: &str| server.url().replace("nats://", &format!("nats://me:{password}@"));
+    let error = open(&url("wr0ng"), Options::new("test")).await.err().expect("refused");
+    assert!(matches!(error, LinkError::Refused(_)), "{error:?}");
+    let sentence = error.to_string();
+    assert!(sentence.contains("password is wrong") && !sentence.contains("wr0ng"), "{sentence}");
+    assert!(open(&url("right"), Options::new("test")).await.is_ok());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_nats_loses_nothing_that_it_acknowledged() {
     let mut server = Nats::start("always");
@@ -189,6 +200,7 @@ struct Nats {
     folder: tempfile::TempDir,
     program: std::path::PathBuf,
     sync: String,
+    more: String,
     port: u16,
     monitor: u16,
     child: Child,
@@ -196,19 +208,28 @@ struct Nats {
 
 impl Nats {
     fn start(sync: &str) -> Self {
-        let given = std::env::var_os("HEADWATER_NATS_SERVER").map(std::path::PathBuf::from);
-        let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/engines/bin/nats-server");
-        let program = given.unwrap_or_else(usual);
-        assert!(program.exists(), "{} is not there: scripts/get-nats gets it", program.display());
-        Self::of(&program, sync)
+        Self::of(&program(), sync)
     }
 
     fn of(program: &Path, sync: &str) -> Self {
+        Self::with(program, sync, "")
+    }
+
+    /// With more settings.
+    fn with(program: &Path, sync: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for _ in 0..5 {
             let (port, monitor) = (free_port(), free_port());
-            if let Some(child) = spawn(program, folder.path(), sync, port, monitor) {
-                return Self { folder, program: program.into(), sync: sync.into(), port, monitor, child };
+            if let Some(child) = spawn(program, folder.path(), sync, more, (port, monitor)) {
+                return Self {
+                    folder,
+                    program: program.into(),
+                    sync: sync.into(),
+                    more: more.into(),
+                    port,
+                    monitor,
+                    child,
+                };
             }
         }
         panic!("{} doesn't start", program.display());
@@ -230,7 +251,7 @@ impl Nats {
     }
 
     fn start_again(&mut self) {
-        let child = spawn(&self.program, self.folder.path(), &self.sync, self.port, self.monitor);
+        let child = spawn(&self.program, self.folder.path(), &self.sync, &self.more, (self.port, self.monitor));
         self.child = child.expect("it starts again");
     }
 }
@@ -242,12 +263,21 @@ impl Drop for Nats {
     }
 }
 
-fn spawn(program: &Path, folder: &Path, sync: &str, port: u16, monitor: u16) -> Option<Child> {
+/// A server that is new enough.
+pub fn program() -> std::path::PathBuf {
+    let given = std::env::var_os("HEADWATER_NATS_SERVER").map(std::path::PathBuf::from);
+    let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/engines/bin/nats-server");
+    let program = given.unwrap_or_else(usual);
+    assert!(program.exists(), "{} is not there: scripts/get-nats gets it", program.display());
+    program
+}
+
+fn spawn(program: &Path, folder: &Path, sync: &str, more: &str, (port, monitor): (u16, u16)) -> Option<Child> {
     let conf = folder.join("nats.conf");
     // Servers before 2.10 don't know it.
     let sync = if program.starts_with("/usr/sbin") { String::new() } else { format!("sync_interval: {sync}") };
     let text = format!(
-        "listen: 127.0.0.1:{port}\nhttp: 127.0.0.1:{monitor}\njetstream {{\n store_dir: \"{}\"\n {sync}\n}}\n",
+        "listen: 127.0.0.1:{port}\nhttp: 127.0.0.1:{monitor}\njetstream {{\n store_dir: \"{}\"\n {sync}\n}}\n{more}\n",
         folder.join("store").display()
     );
     std::fs::write(&conf, text).unwrap();
