@@ -19,6 +19,9 @@ use crate::access::users_file::secret_text;
 use crate::config::{self, Config};
 use crate::exit;
 
+/// Which of a bridge's counts.
+type Count = fn(&Counts) -> &std::sync::atomic::AtomicU64;
+
 /// How many groups are looked at at once, for what a bridge's stands at.
 const GROUPS_PAGE: usize = 256;
 
@@ -84,7 +87,7 @@ impl Bridges {
                 Arc::new(move |told| backlog(bus.as_ref(), told.name())),
             ),
         ];
-        let counts: [(&str, &str, fn(&Counts) -> &std::sync::atomic::AtomicU64); 8] = [
+        let counts: [(&str, &str, Count); 8] = [
             ("bridge_connections", "Connections that a bridge has made", |counts| &counts.connections),
             ("bridge_sent", "Events that a bridge's broker has acknowledged", |counts| &counts.sent),
             ("bridge_refused_there", "Events that became dead letters, as the broker refuses them", |counts| {
