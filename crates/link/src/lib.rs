@@ -7,6 +7,8 @@ mod address;
 #[cfg(feature = "engines")]
 mod amqp;
 pub mod bridge;
+#[cfg(feature = "engines")]
+mod dotted;
 mod local;
 mod mqtt;
 #[cfg(feature = "engines")]

@@ -33,9 +33,9 @@ use lapin::types::FieldTable;
 
 use crate::LinkError;
 use crate::address::{Address, decoded};
-use crate::local::lock;
 use crate::local::member::{ANSWER_TIME_MAX, Seated};
 use crate::local::tail::Follower;
+use crate::local::{front, lock};
 use follow::Follow;
 use memory::Memory;
 use names::Names;
@@ -183,13 +183,6 @@ impl Amqp {
         };
         deleting.await.map_err(|lost: wire::Lost| self.shared.storage(self.shared.sentence(&lost.why)))
     }
-
-    fn no_numbers(&self) -> BusError {
-        if self.shared.ledger.is_closed() {
-            return BusError::Closed;
-        }
-        BusError::Unable("keep the numbers of producers")
-    }
 }
 
 impl Drop for Amqp {
@@ -226,26 +219,15 @@ impl Bus for Amqp {
     }
 
     fn append(&self, batch: Vec<Publication>) -> Later<'static, Result<Receipts, BusError>> {
-        let reply = match self.shared.ledger.append(batch) {
-            Ok(reply) => reply,
-            Err(error) => return Box::pin(std::future::ready(Err(error))),
-        };
-        self.shared.wake.notify_one();
-        let shared = Arc::clone(&self.shared);
-        Box::pin(async move {
-            match tokio::time::timeout(ANSWER_TIME_MAX, reply).await {
-                Ok(result) => result.unwrap_or(Err(BusError::Closed)),
-                Err(_) => Err(shared.late()),
-            }
-        })
+        front::append(&self.shared, batch)
     }
 
     fn last_number(&self, _: ProducerId) -> Later<'_, Result<u64, BusError>> {
-        Box::pin(std::future::ready(Err(self.no_numbers())))
+        Box::pin(std::future::ready(Err(front::no_numbers(&*self.shared))))
     }
 
     fn use_up(&self, _: ProducerId, _: u64) -> Later<'static, Result<(), BusError>> {
-        Box::pin(std::future::ready(Err(self.no_numbers())))
+        Box::pin(std::future::ready(Err(front::no_numbers(&*self.shared))))
     }
 
     fn tail(&self, after: Position) -> Result<Box<dyn Tail>, BusError> {
@@ -256,10 +238,7 @@ impl Bus for Amqp {
 
     fn latest(&self, filter: &Filter, after: Option<&Topic>, limit: usize) -> Later<'_, Result<StickyPage, BusError>> {
         let (filter, after) = (filter.clone(), after.cloned());
-        Box::pin(async move {
-            self.shared.know_states().await?;
-            self.shared.ledger.latest(&filter, after.as_ref(), limit)
-        })
+        Box::pin(async move { front::latest(&*self.shared, &filter, after.as_ref(), limit).await })
     }
 
     fn topics<'a>(
@@ -268,10 +247,7 @@ impl Bus for Amqp {
         after: Option<&'a str>,
         limit: usize,
     ) -> Later<'a, Result<TopicPage, BusError>> {
-        Box::pin(async move {
-            self.shared.know_states().await?;
-            self.shared.ledger.topics(prefix, after, limit)
-        })
+        Box::pin(front::topics(&*self.shared, prefix, after, limit))
     }
 
     fn join(&self, group: &GroupName, options: GroupOptions) -> Later<'_, Result<Box<dyn Member>, BusError>> {
@@ -356,7 +332,7 @@ impl Bus for Amqp {
         if self.shared.ledger.is_closed() {
             return Err(BusError::Closed);
         }
-        Ok(Box::new(talk::Place::take(&self.shared, hears)))
+        Ok(Box::new(talk::take(&self.shared, hears)))
     }
 }
 

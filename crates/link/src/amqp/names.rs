@@ -4,16 +4,20 @@
 //! and an empty level as `%`. A routing key has at most 255 bytes: a topic that needs more is routed by [`LONG`], which
 //! everybody is bound to who wants more than one topic, and told apart by those who get it.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use headwater_event::{Filter, GroupName, Topic};
+
+use crate::dotted;
 
 /// The longest routing key, and the longest name of a queue.
 pub(super) const KEY_LEN_MAX: usize = 255;
 
 /// The key of all topics whose own would be too long.
 pub(super) const LONG: &str = "%long";
+
+/// What a word can't hold.
+const SPECIAL: &[char] = &['.', '*', '#'];
 
 /// How much of a queue's name a group's name may take; the rest is for ours.
 const GROUP_LEN_MAX: usize = 180;
@@ -48,7 +52,7 @@ impl Names {
 
     /// The queue of a group; one of a long name goes by its number.
     pub(super) fn queue(&self, group: &GroupName, number: u64) -> String {
-        let token = escaped(group.as_str());
+        let token = dotted::word(group.as_str(), b"/");
         match token.len() {
             ..=GROUP_LEN_MAX => format!("{}.group.{token}", self.0),
             _ => format!("{}.group.%{number}", self.0),
@@ -69,7 +73,7 @@ pub(super) fn of_topic(topic: &Topic) -> String {
 
 /// The topic of a key, for what others publish; `None` when it's none.
 pub(super) fn topic(key: &str) -> Option<Topic> {
-    let levels: Option<Vec<String>> = key.split('.').map(level).collect();
+    let levels: Option<Vec<String>> = key.split('.').map(dotted::level).collect();
     Topic::new(levels?.join("/")).ok()
 }
 
@@ -95,53 +99,8 @@ pub(super) fn of_filters<'a>(filters: impl IntoIterator<Item = &'a Filter>) -> V
 
 fn words(levels: &str) -> String {
     let mut key = String::with_capacity(levels.len());
-    for (at, level) in levels.split('/').enumerate() {
-        if at > 0 {
-            key.push('.');
-        }
-        match level {
-            "" => key.push('%'),
-            "+" => key.push('*'),
-            "#" => key.push('#'),
-            level => level.chars().for_each(|c| match c {
-                '.' | '*' | '#' | '%' => {
-                    // Writing to a String can't fail.
-                    let _ = write!(key, "%{:02X}", u32::from(c));
-                }
-                c => key.push(c),
-            }),
-        }
-    }
+    dotted::write_levels(levels, SPECIAL, &mut key);
     key
-}
-
-fn escaped(name: &str) -> String {
-    let mut token = String::new();
-    for c in name.chars() {
-        if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/') {
-            token.push(c);
-        } else {
-            let mut bytes = [0; 4];
-            for byte in c.encode_utf8(&mut bytes).bytes() {
-                let _ = write!(token, "%{byte:02X}");
-            }
-        }
-    }
-    token
-}
-
-fn level(word: &str) -> Option<String> {
-    if word == "%" {
-        return Some(String::new());
-    }
-    let mut parts = word.split('%');
-    let mut level = parts.next()?.to_owned();
-    for part in parts {
-        let code = part.get(..2)?;
-        level.push(char::from(u8::from_str_radix(code, 16).ok().filter(u8::is_ascii)?));
-        level.push_str(&part[2..]);
-    }
-    Some(level)
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! The task behind a seat: the group's queue, what comes out of it, and what is answered.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,15 +17,12 @@ use super::seat::{Out, Seat};
 use super::shared::{backoff, stopped};
 use super::wire::{Lost, Side, answered, end};
 use super::{declared, spelling};
-use crate::local::book::Place;
 use crate::local::desk::Handle;
 use crate::local::lock;
+use crate::local::unplaced::Unplaced;
 
 /// How long the queue is consumed when its last member has left: a worker that joins anew finds its book.
 const LINGER: Duration = Duration::from_secs(10);
-
-/// How long an event waits for its place: until our own append is through, or until the follower has heard it too.
-const PLACE_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// How many deliveries the server may have out to us at the least: with a few, one that waits would hold up all.
 const RECEIVE_MIN: usize = 16;
@@ -35,20 +31,12 @@ const RECEIVE_MIN: usize = 16;
 const TAG_BITS: u32 = 40;
 const TAG_MASK: u64 = (1 << TAG_BITS) - 1;
 
-/// A delivery that has no place yet.
-struct Unplaced {
-    recorded: Recorded,
-    tried: u32,
-    handle: Handle,
-    since: Instant,
-}
-
 /// The task.
 pub(super) struct Task {
     seat: Arc<Seat>,
     /// Counts channels: handles of an earlier one mean nothing any more.
     generation: u64,
-    unplaced: VecDeque<Unplaced>,
+    unplaced: Unplaced,
     /// Who waits for the answer that is on its way.
     asked: Vec<oneshot::Sender<()>>,
     prefetch: u16,
@@ -309,7 +297,7 @@ impl Task {
         let position = Position::new(self.seat.shared.ledger.head().epoch, 0);
         let recorded = Recorded { position, event: came.event, sticky: came.sticky };
         let tried = self.tried(spelling::tried(delivery));
-        self.unplaced.push_back(Unplaced { recorded, tried, handle, since: Instant::now() });
+        self.unplaced.push(recorded, tried, handle);
     }
 
     /// A delivery that came back was out, but perhaps with nobody: one try is always left.
@@ -324,7 +312,7 @@ impl Task {
         let mut effects = Vec::new();
         let is_known = lock(&self.seat.desk).knows(id, handle, &mut effects);
         self.seat.carry_out(effects);
-        is_known || self.unplaced.iter().any(|unplaced| unplaced.recorded.event.id == *id)
+        is_known || self.unplaced.contains(id)
     }
 
     /// A dead letter that is to be tried again, or what has waited in a queue.
@@ -365,39 +353,12 @@ impl Task {
 
     /// Gives places to what came, in its order; says when to look again.
     fn place(&mut self) -> Option<Instant> {
-        let ledger = &self.seat.shared.ledger;
-        let mut any = false;
-        let mut look_at = None;
-        while let Some(first) = self.unplaced.front() {
-            let overdue_at = first.since + PLACE_TIME_MAX;
-            let is_overdue = overdue_at <= Instant::now();
-            let seq = match ledger.place_of(&first.recorded.event.id) {
-                Place::At(seq) => Some(seq),
-                // One of ours: the server has it, and Redis is about to. Nothing else can come of it.
-                Place::Soon => break,
-                // While the follower hears everything, its order counts.
-                Place::Unknown if !ledger.follows() => None,
-                _ if !is_overdue => {
-                    look_at = Some(overdue_at);
-                    break;
-                }
-                _ => None,
-            };
-            let Some(Unplaced { mut recorded, tried, handle, .. }) = self.unplaced.pop_front() else { break };
-            let seq = seq.unwrap_or_else(|| ledger.place(recorded.event.clone(), recorded.sticky));
-            recorded.position.seq = seq;
-            let mut desk = lock(&self.seat.desk);
-            if desk.is_taken(seq) {
-                // It can't be: an id has one place. It stays with the server and comes again.
-                continue;
-            }
-            desk.arrive(recorded, tried, handle, None);
-            any = true;
-        }
-        if any {
+        // One of ours: the server has it, and Redis is about to. Nothing else can come of it.
+        let placed = self.unplaced.place(&self.seat.shared.ledger, &self.seat.desk, true);
+        if placed.any {
             self.seat.bell.ring();
         }
-        look_at
+        placed.look_at
     }
 }
 

@@ -15,9 +15,9 @@ use super::names::Names;
 use super::seat::Seat;
 use super::wire::Wires;
 use crate::address::Address;
+use crate::local::front::Front;
 use crate::local::ledger::Ledger;
 use crate::local::lock;
-use crate::local::member::ANSWER_TIME_MAX;
 use crate::local::wait::Bell;
 
 /// The first wait between two tries to connect, and the longest: a server that is back is found within two seconds.
@@ -141,25 +141,29 @@ impl Shared {
         }
     }
 
-    /// Waits until the latest states are known here.
-    pub(super) async fn know_states(&self) -> Result<(), BusError> {
-        self.ledger.follow();
-        self.follow.notify_one();
-        let known = async {
-            let mut ear = self.ledger.listen();
-            while !self.ledger.is_filled()? {
-                ear.rung().await;
-            }
-            Ok(())
-        };
-        tokio::time::timeout(ANSWER_TIME_MAX, known).await.unwrap_or_else(|_| Err(self.late()))
-    }
-
     /// Resolves when no dead letter of this process is on its way.
     pub(super) async fn all_buried(&self) {
         let mut ear = self.bell.listen();
         while self.burying.load(Ordering::Acquire) > 0 && !self.ledger.is_closed() {
             ear.rung().await;
         }
+    }
+}
+
+impl Front for Shared {
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn has_appended(&self) {
+        self.wake.notify_one();
+    }
+
+    fn is_followed(&self) {
+        self.follow.notify_one();
+    }
+
+    fn late(&self) -> BusError {
+        Self::late(self)
     }
 }

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use headwater_event::{BusError, Event, Filter, Later, Publication, Talk};
+use headwater_event::{Filter, Publication};
 use lapin::options::{
     BasicConsumeOptions, BasicPublishOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Consumer, ExchangeKind};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -18,56 +16,19 @@ use super::shared::{Shared, backoff, stopped};
 use super::spelling::Stamp;
 use super::wire::{Lost, Side, answered, end};
 use super::{names, spelling};
-
-/// How much one may have told before the connection has taken it.
-const TOLD_MAX: usize = 16;
-
-/// How much may have been heard before it's taken, there and here: a word each of a thousand processes.
-const HEARD_MAX: usize = 1_024;
+use crate::local::talk::{HEARD_MAX, Hear, Place, Told};
 
 /// Not kept on disk.
 const TRANSIENT: u8 = 1;
 
-/// One process's place among those that talk. Dropping it leaves.
-pub(super) struct Place {
-    tell: mpsc::Sender<Event>,
-    heard: mpsc::Receiver<Result<Event, BusError>>,
-    task: JoinHandle<()>,
-}
-
-impl Place {
-    pub(super) fn take(shared: &Arc<Shared>, hears: Option<&Filter>) -> Self {
-        let (tell, told) = mpsc::channel(TOLD_MAX);
-        let (hear, heard) = mpsc::channel(HEARD_MAX);
+/// Takes one process's place among those that talk.
+pub(super) fn take(shared: &Arc<Shared>, hears: Option<&Filter>) -> Place {
+    Place::new(false, |told, hear| {
         if let Some(filter) = hears {
             shared.runtime.spawn(listen(Arc::clone(shared), filter.clone(), hear.clone()));
         }
-        Self { tell, heard, task: shared.runtime.spawn(speak(Arc::clone(shared), told, hear)) }
-    }
-}
-
-impl Talk for Place {
-    fn tell(&mut self, event: Event) -> Result<(), BusError> {
-        self.tell.try_send(event).map_err(|error| match error {
-            mpsc::error::TrySendError::Closed(_) => BusError::Closed,
-            mpsc::error::TrySendError::Full(_) => BusError::Unable("take what is told so fast"),
-        })
-    }
-
-    fn hear(&mut self) -> Later<'_, Result<Event, BusError>> {
-        Box::pin(async { self.heard.recv().await.unwrap_or(Err(BusError::Closed)) })
-    }
-
-    fn is_kept(&self) -> bool {
-        false
-    }
-
-    fn leave(self: Box<Self>) -> Later<'static, ()> {
-        let Self { tell, heard, task } = *self;
-        // The task reads what was told to its end.
-        drop((tell, heard));
-        Box::pin(async { drop(task.await) })
-    }
+        shared.runtime.spawn(speak(Arc::clone(shared), told, hear))
+    })
 }
 
 /// A channel of one who talks; the exchange is made when it isn't there.
@@ -80,7 +41,7 @@ async fn channel(shared: &Shared, side: Side) -> Result<Channel, Lost> {
 }
 
 /// Tells until the place is left; what can't be told is lost. Who only tells hears nothing for as long.
-async fn speak(shared: Arc<Shared>, mut told: mpsc::Receiver<Event>, _hear: mpsc::Sender<Result<Event, BusError>>) {
+async fn speak(shared: Arc<Shared>, mut told: Told, _hear: Hear) {
     let mut known: Option<Channel> = None;
     let mut stopping = shared.stop.subscribe();
     while let Some(event) = told.recv().await {
@@ -110,7 +71,7 @@ async fn speak(shared: Arc<Shared>, mut told: mpsc::Receiver<Event>, _hear: mpsc
 }
 
 /// Hears what the filter wants until the place is left.
-async fn listen(shared: Arc<Shared>, filter: Filter, hear: mpsc::Sender<Result<Event, BusError>>) {
+async fn listen(shared: Arc<Shared>, filter: Filter, hear: Hear) {
     let mut stopping = shared.stop.subscribe();
     let mut tries = 0;
     loop {

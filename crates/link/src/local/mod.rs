@@ -4,11 +4,14 @@
 pub(crate) mod book;
 pub(crate) mod covered;
 pub(crate) mod desk;
+pub(crate) mod front;
 pub(crate) mod ledger;
 pub(crate) mod member;
 pub(crate) mod ring;
 pub(crate) mod states;
 pub(crate) mod tail;
+pub(crate) mod talk;
+pub(crate) mod unplaced;
 pub(crate) mod wait;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

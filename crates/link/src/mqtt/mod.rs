@@ -26,10 +26,10 @@ use headwater_event::{
 
 use crate::LinkError;
 use crate::address::Address;
-use crate::local::lock;
 use crate::local::member::ANSWER_TIME_MAX;
 use crate::local::member::Seated;
 use crate::local::tail::Follower;
+use crate::local::{front, lock};
 use seat::Seat;
 use shared::Shared;
 use trunk::Trunk;
@@ -171,26 +171,15 @@ impl Bus for Mqtt {
     }
 
     fn append(&self, batch: Vec<Publication>) -> Later<'static, Result<Receipts, BusError>> {
-        let reply = match self.shared.ledger.append(batch) {
-            Ok(reply) => reply,
-            Err(error) => return Box::pin(std::future::ready(Err(error))),
-        };
-        self.shared.wake.notify_one();
-        let shared = Arc::clone(&self.shared);
-        Box::pin(async move {
-            match tokio::time::timeout(ANSWER_TIME_MAX, reply).await {
-                Ok(result) => result.unwrap_or(Err(BusError::Closed)),
-                Err(_) => Err(shared.late()),
-            }
-        })
+        front::append(&self.shared, batch)
     }
 
     fn last_number(&self, _: ProducerId) -> Later<'_, Result<u64, BusError>> {
-        Box::pin(std::future::ready(Err(self.no_numbers())))
+        Box::pin(std::future::ready(Err(front::no_numbers(&*self.shared))))
     }
 
     fn use_up(&self, _: ProducerId, _: u64) -> Later<'static, Result<(), BusError>> {
-        Box::pin(std::future::ready(Err(self.no_numbers())))
+        Box::pin(std::future::ready(Err(front::no_numbers(&*self.shared))))
     }
 
     fn tail(&self, after: Position) -> Result<Box<dyn Tail>, BusError> {
@@ -201,10 +190,7 @@ impl Bus for Mqtt {
 
     fn latest(&self, filter: &Filter, after: Option<&Topic>, limit: usize) -> Later<'_, Result<StickyPage, BusError>> {
         let (filter, after) = (filter.clone(), after.cloned());
-        Box::pin(async move {
-            self.shared.know_states().await?;
-            self.shared.ledger.latest(&filter, after.as_ref(), limit)
-        })
+        Box::pin(async move { front::latest(&*self.shared, &filter, after.as_ref(), limit).await })
     }
 
     fn topics<'a>(
@@ -213,10 +199,7 @@ impl Bus for Mqtt {
         after: Option<&'a str>,
         limit: usize,
     ) -> Later<'a, Result<TopicPage, BusError>> {
-        Box::pin(async move {
-            self.shared.know_states().await?;
-            self.shared.ledger.topics(prefix, after, limit)
-        })
+        Box::pin(front::topics(&*self.shared, prefix, after, limit))
     }
 
     fn join(&self, group: &GroupName, options: GroupOptions) -> Later<'_, Result<Box<dyn Member>, BusError>> {
@@ -288,15 +271,8 @@ impl Bus for Mqtt {
         if self.shared.ledger.is_closed() {
             return Err(BusError::Closed);
         }
-        Ok(Box::new(talk::Place::take(&self.shared, hears, self.is_headwater)))
+        Ok(Box::new(talk::take(&self.shared, hears, self.is_headwater)))
     }
 }
 
-impl Mqtt {
-    fn no_numbers(&self) -> BusError {
-        if self.shared.ledger.is_closed() {
-            return BusError::Closed;
-        }
-        BusError::Unable("keep the numbers of producers")
-    }
-}
+impl Mqtt {}

@@ -15,19 +15,16 @@ use super::shared::backoff;
 use super::wire::{self, Hello, Lost, Wire, sent_away};
 use super::write::{WANT_NEW, Want, write_puback, write_subscribe};
 use super::{letters, spelling};
-use crate::local::book::Place;
 use crate::local::covered::without_covered;
 use crate::local::desk::Handle;
 use crate::local::lock;
+use crate::local::unplaced::Unplaced;
 
 /// How long the broker keeps a session that nobody has taken up: a long weekend and the holidays behind it.
 const SESSION_EXPIRY: Duration = Duration::from_secs(14 * 86_400);
 
 /// How long the session stays connected when its last member has left: a worker that joins anew finds its book.
 const LINGER: Duration = Duration::from_secs(10);
-
-/// How long an event waits for its place: until our own append is through, or until the trunk has heard it too.
-const PLACE_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// How many deliveries the broker may have out to us at the least: with a few, one that waits would hold up all.
 const RECEIVE_MIN: usize = 16;
@@ -40,21 +37,13 @@ const SHORT_MAX: u32 = 3;
 /// The packet id of a session's one SUBSCRIBE; ids of deliveries are the broker's own.
 const SUBSCRIBE_ID: u16 = 1;
 
-/// A delivery that has no place yet.
-struct Unplaced {
-    recorded: Recorded,
-    tried: u32,
-    handle: Handle,
-    since: Instant,
-}
-
 /// The task of a session.
 pub(super) struct Task {
     seat: Arc<Seat>,
     client_id: String,
     /// Counts connections: handles of an earlier one mean nothing any more.
     generation: u64,
-    unplaced: VecDeque<Unplaced>,
+    unplaced: Unplaced,
     /// What the broker brought without a name, by its packet id: it comes again under the same one.
     unnamed: HashMap<u16, EventId>,
     /// Who waits for which answered ping.
@@ -82,7 +71,7 @@ impl Task {
             seat,
             client_id,
             generation: 0,
-            unplaced: VecDeque::new(),
+            unplaced: Unplaced::default(),
             unnamed: HashMap::new(),
             asked: VecDeque::new(),
             receive_maximum: 0,
@@ -321,7 +310,7 @@ impl Task {
         }
         let position = Position::new(self.seat.shared.ledger.head().epoch, 0);
         let recorded = Recorded { position, event: came.event, sticky: came.sticky };
-        self.unplaced.push_back(Unplaced { recorded, tried: came.tried, handle, since: Instant::now() });
+        self.unplaced.push(recorded, came.tried, handle);
     }
 
     fn is_full(&self) -> bool {
@@ -332,7 +321,7 @@ impl Task {
         let mut effects = Vec::new();
         let is_known = lock(&self.seat.desk).knows(id, handle, &mut effects);
         self.seat.carry_out(effects);
-        is_known || self.unplaced.iter().any(|unplaced| unplaced.recorded.event.id == *id)
+        is_known || self.unplaced.contains(id)
     }
 
     /// A dead letter that is to be tried again.
@@ -347,6 +336,8 @@ impl Task {
         desk.forget_done(&written.event.id);
         let mut effects = Vec::new();
         if desk.knows(&written.event.id, handle, &mut effects) {
+            drop(desk);
+            self.seat.carry_out(effects);
             return;
         }
         let mut seq = ledger.number(&written.event.id);
@@ -363,36 +354,10 @@ impl Task {
 
     /// Gives places to what came, in its order; says when to look again.
     fn place(&mut self) -> Option<Instant> {
-        let ledger = &self.seat.shared.ledger;
-        let mut any = false;
-        let mut look_at = None;
-        while let Some(first) = self.unplaced.front() {
-            let overdue_at = first.since + PLACE_TIME_MAX;
-            let is_overdue = overdue_at <= Instant::now();
-            let seq = match ledger.place_of(&first.recorded.event.id) {
-                Place::At(seq) => Some(seq),
-                // While the trunk hears everything, its order counts.
-                Place::Unknown if !ledger.follows() => None,
-                _ if !is_overdue => {
-                    look_at = Some(overdue_at);
-                    break;
-                }
-                _ => None,
-            };
-            let Some(Unplaced { mut recorded, tried, handle, .. }) = self.unplaced.pop_front() else { break };
-            let seq = seq.unwrap_or_else(|| ledger.place(recorded.event.clone(), recorded.sticky));
-            recorded.position.seq = seq;
-            let mut desk = lock(&self.seat.desk);
-            if desk.is_taken(seq) {
-                // It can't be: an id has one place. It stays with the broker and comes again.
-                continue;
-            }
-            desk.arrive(recorded, tried, handle, None);
-            any = true;
-        }
-        if any {
+        let placed = self.unplaced.place(&self.seat.shared.ledger, &self.seat.desk, false);
+        if placed.any {
             self.seat.bell.ring();
         }
-        look_at
+        placed.look_at
     }
 }

@@ -13,6 +13,7 @@ use super::letters::{self, Letters, Written};
 use super::packet::Publish;
 use super::seat::Seat;
 use crate::address::Address;
+use crate::local::front::Front;
 use crate::local::ledger::Ledger;
 use crate::local::lock;
 use crate::local::member::ANSWER_TIME_MAX;
@@ -186,19 +187,22 @@ impl Shared {
         }
         tokio::time::timeout(ANSWER_TIME_MAX, known).await.unwrap_or_else(|_| Err(self.late()))
     }
+}
 
-    /// Waits until the latest states on the broker are known here.
-    pub(super) async fn know_states(&self) -> Result<(), BusError> {
-        if self.ledger.follow() {
-            self.wake.notify_one();
-        }
-        let known = async {
-            let mut ear = self.ledger.listen();
-            while !self.ledger.is_filled()? {
-                ear.rung().await;
-            }
-            Ok(())
-        };
-        tokio::time::timeout(ANSWER_TIME_MAX, known).await.unwrap_or_else(|_| Err(self.late()))
+impl Front for Shared {
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn has_appended(&self) {
+        self.wake.notify_one();
+    }
+
+    fn is_followed(&self) {
+        self.wake.notify_one();
+    }
+
+    fn late(&self) -> BusError {
+        Self::late(self)
     }
 }

@@ -4,9 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_event::{BusError, Event, Filter, Later, Publication, Talk};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use headwater_event::{BusError, Event, Filter, Publication};
 use tokio::time::sleep;
 
 use super::names;
@@ -15,12 +13,7 @@ use super::shared::{Shared, backoff};
 use super::spelling;
 use super::wire::{self, Hello, Lost, Wire, sent_away};
 use super::write::{WANT_TOLD, Want, write_publish, write_subscribe};
-
-/// How much one may have told before the broker has taken it: who tells something every few seconds never has so much.
-const TOLD_MAX: usize = 16;
-
-/// How much may have been heard before it's taken: a word each of a thousand processes.
-const HEARD_MAX: usize = 1_024;
+use crate::local::talk::{Hear, Place, Told};
 
 /// The packet id of the one SUBSCRIBE.
 const SUBSCRIBE_ID: u16 = 1;
@@ -28,54 +21,20 @@ const SUBSCRIBE_ID: u16 = 1;
 /// The broker owes no deliveries that need an answer.
 const RECEIVE_MAX: u16 = 16;
 
-/// One process's place among those that talk. Dropping it leaves.
-pub(super) struct Place {
-    tell: mpsc::Sender<Event>,
-    heard: mpsc::Receiver<Result<Event, BusError>>,
-    is_kept: bool,
-    task: JoinHandle<()>,
-}
-
-impl Place {
-    /// Takes a place; the connection is made, and made again, by itself.
-    pub(super) fn take(shared: &Arc<Shared>, hears: Option<&Filter>, is_headwater: bool) -> Self {
-        let (tell, told) = mpsc::channel(TOLD_MAX);
-        let (hear, heard) = mpsc::channel(HEARD_MAX);
-        let filters = hears.map(|filter| match is_headwater {
-            // It has heard them all, and tells what it makes of them under their own names.
-            true => vec![filter.to_string()],
-            // The latest states that were kept of the same topics, and what is told.
-            false => vec![names::of_filter(filter), names::talk_filter(filter)],
-        });
-        let filters = filters.unwrap_or_default();
-        let client_id = format!("hw-{}-talk-{}", shared.instance, uuid::Uuid::new_v4().simple());
+/// Takes one process's place among those that talk; the connection is made, and made again, by itself.
+pub(super) fn take(shared: &Arc<Shared>, hears: Option<&Filter>, is_headwater: bool) -> Place {
+    let filters = hears.map(|filter| match is_headwater {
+        // It has heard them all, and tells what it makes of them under their own names.
+        true => vec![filter.to_string()],
+        // The latest states that were kept of the same topics, and what is told.
+        false => vec![names::of_filter(filter), names::talk_filter(filter)],
+    });
+    let filters = filters.unwrap_or_default();
+    let client_id = format!("hw-{}-talk-{}", shared.instance, uuid::Uuid::new_v4().simple());
+    Place::new(is_headwater, |told, hear| {
         let speaker = Speaker { shared: Arc::clone(shared), client_id, filters, told, hear, waiting: None };
-        Self { tell, heard, is_kept: is_headwater, task: tokio::spawn(speaker.run()) }
-    }
-}
-
-impl Talk for Place {
-    fn tell(&mut self, event: Event) -> Result<(), BusError> {
-        self.tell.try_send(event).map_err(|error| match error {
-            mpsc::error::TrySendError::Closed(_) => BusError::Closed,
-            mpsc::error::TrySendError::Full(_) => BusError::Unable("take what is told so fast"),
-        })
-    }
-
-    fn hear(&mut self) -> Later<'_, Result<Event, BusError>> {
-        Box::pin(async { self.heard.recv().await.unwrap_or(Err(BusError::Closed)) })
-    }
-
-    fn is_kept(&self) -> bool {
-        self.is_kept
-    }
-
-    fn leave(self: Box<Self>) -> Later<'static, ()> {
-        let Self { tell, heard, task, .. } = *self;
-        // The task reads what was told to its end.
-        drop((tell, heard));
-        Box::pin(async { drop(task.await) })
-    }
+        tokio::spawn(speaker.run())
+    })
 }
 
 /// The task of the connection.
@@ -83,8 +42,8 @@ struct Speaker {
     shared: Arc<Shared>,
     client_id: String,
     filters: Vec<String>,
-    told: mpsc::Receiver<Event>,
-    hear: mpsc::Sender<Result<Event, BusError>>,
+    told: Told,
+    hear: Hear,
     waiting: Option<Event>,
 }
 
@@ -187,7 +146,7 @@ fn say(event: Event, wire: &mut Wire) {
 }
 
 /// Takes what is told meanwhile, the latest alone; resolves when who tells has gone.
-async fn until_left(told: &mut mpsc::Receiver<Event>, waiting: &mut Option<Event>) {
+async fn until_left(told: &mut Told, waiting: &mut Option<Event>) {
     while let Some(event) = told.recv().await {
         *waiting = Some(event);
     }

@@ -418,6 +418,6 @@ impl Bus for Nats {
         if self.shared.is_closed() {
             return Err(BusError::Closed);
         }
-        Ok(Box::new(talk::Place::take(&self.shared, hears)))
+        Ok(Box::new(talk::take(&self.shared, hears)))
     }
 }

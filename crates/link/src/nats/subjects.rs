@@ -4,11 +4,13 @@
 //! message of a subject is that state. Levels are tokens; what a token can't hold is written as `%` and two hexadecimal
 //! digits a byte, and an empty level as `%`.
 
-use std::fmt::Write as _;
-
 use headwater_event::{Filter, GroupName, Topic};
 
+use crate::dotted;
 use crate::local::covered::without_covered;
+
+/// What a token can't hold.
+const SPECIAL: &[char] = &['.', '*', '>', ' '];
 
 /// Everything.
 pub(super) const ALL: &str = "hw.>";
@@ -26,14 +28,14 @@ const EVENTS: &str = "hw.e.";
 /// Where an event is published.
 pub(super) fn of_topic(topic: &Topic, sticky: bool) -> String {
     let mut subject = String::from(if sticky { STATES } else { EVENTS });
-    write_levels(topic.as_str(), &mut subject);
+    dotted::write_levels(topic.as_str(), SPECIAL, &mut subject);
     subject
 }
 
 /// Where something is told that nobody keeps.
 pub(super) fn of_talk(topic: &Topic) -> String {
     let mut subject = String::from(TALK);
-    write_levels(topic.as_str(), &mut subject);
+    dotted::write_levels(topic.as_str(), SPECIAL, &mut subject);
     subject
 }
 
@@ -52,7 +54,7 @@ pub(super) fn topic(subject: &str) -> Option<(Topic, bool)> {
 }
 
 fn topic_of(levels: &str) -> Option<Topic> {
-    let levels: Option<Vec<String>> = levels.split('.').map(level).collect();
+    let levels: Option<Vec<String>> = levels.split('.').map(dotted::level).collect();
     Topic::new(levels?.join("/")).ok()
 }
 
@@ -66,7 +68,7 @@ pub(super) fn of_filter(filter: &Filter, prefix: &str) -> Vec<String> {
         None => (text, false),
     };
     let mut subject = String::from(prefix);
-    write_levels(levels, &mut subject);
+    dotted::write_levels(levels, SPECIAL, &mut subject);
     if has_rest { vec![format!("{subject}.>"), subject] } else { vec![subject] }
 }
 
@@ -94,48 +96,7 @@ fn do_overlap(one: &str, other: &str) -> bool {
 
 /// A group's name as a token, which is a consumer's name too.
 pub(super) fn group(name: &GroupName) -> String {
-    let mut token = String::new();
-    for byte in name.as_str().bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
-            token.push(char::from(byte));
-        } else {
-            // Writing to a String can't fail.
-            let _ = write!(token, "%{byte:02X}");
-        }
-    }
-    token
-}
-
-fn write_levels(levels: &str, subject: &mut String) {
-    for (at, level) in levels.split('/').enumerate() {
-        if at > 0 {
-            subject.push('.');
-        }
-        match level {
-            "" => subject.push('%'),
-            "+" => subject.push('*'),
-            _ => level.chars().for_each(|c| match c {
-                '.' | '*' | '>' | '%' | ' ' => {
-                    let _ = write!(subject, "%{:02X}", u32::from(c));
-                }
-                c => subject.push(c),
-            }),
-        }
-    }
-}
-
-fn level(token: &str) -> Option<String> {
-    if token == "%" {
-        return Some(String::new());
-    }
-    let mut parts = token.split('%');
-    let mut level = parts.next()?.to_owned();
-    for part in parts {
-        let code = part.get(..2)?;
-        level.push(char::from(u8::from_str_radix(code, 16).ok().filter(u8::is_ascii)?));
-        level.push_str(&part[2..]);
-    }
-    Some(level)
+    dotted::word(name.as_str(), b"")
 }
 
 #[cfg(test)]
