@@ -182,6 +182,13 @@ class Designs(Row):
                 for ratios in [[r for r in (table.ratio("Headwater", name, "per_second") for name in synced) if r]]]
 
 
+def told(report):
+    """The columns of a fan-out out of its report."""
+    return {"cpu": report["server_cpu_us_per_delivery"], "each_p50": report["each_ms"]["p50"],
+            "last_p50": report["last_ms"]["p50"], "last_p99": report["last_ms"]["p99"],
+            "per_second": report["deliveries_per_second"], "missing": report["missing"]}
+
+
 class Fanout(Row):
     name, title = "fanout", "WebSocket fan-out"
     what = ("One publisher, all watchers get every event of 256 B: at 10 events/s; then saturated one at a time (the next event "
@@ -210,10 +217,7 @@ class Fanout(Row):
                 report = one.run(["fanout", "--addr", one.addr, "--server-pid", str(one.pid), "--protocol", one.protocol,
                                   *one.way, *load, "--watchers", str(watchers), "--size", "256",
                                   "--duration", run.seconds(10), "--warmup", run.seconds(2, 1)])
-                table.add(one.name, {
-                    "cpu": report["server_cpu_us_per_delivery"], "each_p50": report["each_ms"]["p50"],
-                    "last_p50": report["last_ms"]["p50"], "last_p99": report["last_ms"]["p99"],
-                    "per_second": report["deliveries_per_second"], "missing": report["missing"]})
+                table.add(one.name, told(report))
 
     def goals(self, tables):
         goals = []

@@ -2,7 +2,7 @@
 
 from .contestants_socketio import HeadwaterStorm, NodeStorm, socketio_servers
 from .report import Table
-from .rows import Fanout, Row, Slow, at_least, at_most, no_more_than
+from .rows import Fanout, Row, Slow, at_least, at_most, no_more_than, told
 
 NODE, UWS, OXIDE = "Node socket.io", "uWebSockets.js", "socketioxide"
 
@@ -28,10 +28,7 @@ class SocketioFanout(Fanout):
                 report = one.run(["fanout", "--addr", one.addr, "--server-pid", str(one.pid), "--protocol", one.protocol, *one.way, *load,
                                   "--watchers", str(watchers // 10 if run.quick else watchers), "--size", "256",
                                   "--duration", run.seconds(10), "--warmup", run.seconds(2, 1)])
-                table.add(one.name, {
-                    "cpu": report["server_cpu_us_per_delivery"], "each_p50": report["each_ms"]["p50"],
-                    "last_p50": report["last_ms"]["p50"], "last_p99": report["last_ms"]["p99"],
-                    "per_second": report["deliveries_per_second"], "missing": report["missing"]})
+                table.add(one.name, told(report))
 
     def goals(self, tables):
         slow, saturated, pending = tables
