@@ -176,7 +176,11 @@ impl MqttClient {
                 return Ok(packet);
             }
             let mut some = [0; 16 << 10];
-            let len = self.stream.read(&mut some)?;
+            let len = match self.stream.read(&mut some) {
+                // A read with a time limit ends so when the process was stopped and goes on.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read?,
+            };
             if len == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }

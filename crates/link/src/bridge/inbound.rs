@@ -73,16 +73,14 @@ pub(super) struct Inbound {
     pause_until: Option<Instant>,
     /// Counts connections: packet ids of an earlier one mean nothing any more.
     generation: u64,
-    /// The ping after which the broker has read the acknowledgements of this batch, once it's answered.
+    /// The ping after which the broker has read so many of our acknowledgements, once it's answered.
     asked: Option<(u64, u64)>,
-    /// The latest batch that was acknowledged, and the latest of which we know that the broker knows.
-    answered: u64,
-    confirmed: u64,
+    /// How many acknowledgements need no more asking.
+    settled: u64,
 }
 
 impl Inbound {
     pub(super) fn new(settings: Arc<BridgeSettings>, home: Arc<dyn Home>, told: Arc<Told>, intake: Intake) -> Self {
-        let (answered, confirmed) = (intake.batch(), intake.batch());
         Self {
             settings,
             home,
@@ -95,8 +93,7 @@ impl Inbound {
             pause_until: None,
             generation: 0,
             asked: None,
-            answered,
-            confirmed,
+            settled: 0,
         }
     }
 
@@ -119,8 +116,8 @@ impl Inbound {
         }
         self.generation += 1;
         self.asked = None;
-        // Whatever was written to the broker before this connection, it has read or never will.
-        self.confirmed = self.answered;
+        self.settled = self.intake.written();
+        self.intake.begin_connection();
     }
 
     /// Takes a publication in, without a wait.
@@ -249,7 +246,10 @@ impl Inbound {
         let events = batch.iter().map(|taken| taken.publication.clone()).collect();
         match self.home.publish(events, note) {
             Ok(later) => self.appending = Some(Appending { later, batch: record.batch, taken: batch }),
-            Err(refusal) => self.refused(batch, &refusal, wire),
+            Err(refusal) => {
+                self.intake.not_written(record.batch);
+                self.refused(batch, &refusal, wire);
+            }
         }
     }
 
@@ -302,7 +302,6 @@ impl Inbound {
                 let duplicates = receipts.duplicates.len();
                 Counts::add(&self.told.counts.duplicates, duplicates);
                 Counts::add(&self.told.counts.taken, taken.len().saturating_sub(duplicates));
-                self.answered = batch;
                 if let Some(wire) = wire {
                     for taken in taken {
                         self.acknowledge(taken.answer, wire);
@@ -316,30 +315,32 @@ impl Inbound {
                 if self.told.hindered(Way::In, Some(why.clone())) {
                     tracing::warn!("bridge {}: {why}", self.settings.name);
                 }
+                self.intake.not_written(batch);
                 self.batches.push_front(taken);
                 self.pause_until = Some(Instant::now() + UNAVAILABLE_WAIT);
             }
         }
     }
 
-    fn acknowledge(&self, answer: Answer, wire: &mut Wire) {
+    fn acknowledge(&mut self, answer: Answer, wire: &mut Wire) {
         if answer.generation == self.generation && answer.packet_id != 0 {
+            self.intake.acknowledged(answer.packet_id);
             write_puback(answer.packet_id, &mut wire.out);
         }
     }
 
     /// Asks whether the broker has read what was acknowledged.
     fn ask(&mut self, wire: &mut Wire) {
-        if self.asked.is_none() && self.answered > self.confirmed {
-            self.asked = Some((wire.ping(), self.answered));
+        if self.asked.is_none() && self.intake.written() > self.settled {
+            self.asked = Some((wire.ping(), self.intake.written()));
         }
     }
 
     /// A ping was answered.
     pub(super) fn pong(&mut self, wire: &Wire) {
-        if let Some((_, batch)) = self.asked.take_if(|(ping, _)| *ping <= wire.pongs) {
-            self.confirmed = batch;
-            self.intake.confirm(batch);
+        if let Some((_, written)) = self.asked.take_if(|(ping, _)| *ping <= wire.pongs) {
+            self.settled = written;
+            self.intake.confirm(written);
         }
     }
 }

@@ -6,7 +6,7 @@
 //! to another meanwhile: as it has not read our acknowledgement yet, or as it was seen to count on rather than to use again
 //! what is free. (The latter is for a broker that crashed and forgot what it had read.)
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use headwater_event::{Epoch, Event, EventId, Headers, Publication, Recorded, Tex
 use siphasher::sip::SipHasher13;
 use uuid::Uuid;
 
-use super::record::{self, Entry, Record, SLOTS, Subscribed};
+use super::record::{self, Entry, Record, SLOTS, Standing, Subscribed};
 use super::settings::BridgeSettings;
 use super::stamps::{self, Stamps, is_stamp};
 use crate::mqtt::packet::Publish;
@@ -52,9 +52,16 @@ pub(super) struct Intake {
     reuses: bool,
     /// The broker was seen to pass over a packet id that was free.
     counts_on: bool,
-    /// Some packet id is free for all that we know.
+    /// Some packet id was used on this connection and is free again.
     has_freed: bool,
-    entries: VecDeque<Entry>,
+    /// How many acknowledgements were written.
+    written: u64,
+    /// By their numbers.
+    entries: BTreeMap<u64, Entry>,
+    /// The latest number that came by each packet id.
+    latest: HashMap<u16, u64>,
+    /// Some are left of which it's unknown whether the broker needs them.
+    has_before: bool,
     subscribed: Option<Subscribed>,
 }
 
@@ -69,14 +76,18 @@ impl Intake {
             reuses: false,
             counts_on: false,
             has_freed: false,
-            entries: VecDeque::new(),
+            written: 0,
+            entries: BTreeMap::new(),
+            latest: HashMap::new(),
+            has_before: true,
             subscribed,
         };
         for record in records {
             (intake.session, intake.batch, intake.next) = (record.session, record.batch, record.next);
             intake.reuses |= record.reuses;
-            intake.entries.extend(record.entries);
+            intake.entries.extend(record.entries.into_iter().map(|entry| (entry.number, entry)));
         }
+        intake.latest = intake.entries.values().map(|entry| (entry.packet_id, entry.number)).collect();
         intake
     }
 
@@ -87,6 +98,7 @@ impl Intake {
         (self.next, self.reuses, self.subscribed) = (0, false, None);
         (self.counts_on, self.has_freed) = (false, false);
         self.entries.clear();
+        self.latest.clear();
         self.record(Vec::new())
     }
 
@@ -100,40 +112,89 @@ impl Intake {
         self.subscribed.insert(Subscribed { session: self.session, filters })
     }
 
-    /// Which batch is the latest.
-    pub(super) const fn batch(&self) -> u64 {
-        self.batch
-    }
-
-    /// The record of the next batch.
+    /// The record of the next batch. It stands in the place of an older one, so what of that may still come again is written
+    /// once more.
     pub(super) fn record(&mut self, mut entries: Vec<Entry>) -> Record {
         self.batch += 1;
+        let batch = self.batch;
         for entry in &mut entries {
-            entry.batch = self.batch;
-            // The newest stand last.
-            if let Some(known) = self.entries.iter_mut().rev().find(|known| known.number == entry.number) {
-                known.batch = self.batch;
+            entry.batch = batch;
+            if let Some(known) = self.entries.get_mut(&entry.number) {
+                known.batch = batch;
             }
         }
-        let batch = self.batch;
-        self.entries.retain(|entry| !entry.is_confirmed || entry.batch + SLOTS > batch);
+        for known in self.entries.values_mut().filter(|known| !known.standing.is_free()) {
+            if known.batch + SLOTS <= batch {
+                known.batch = batch;
+                entries.push(*known);
+            }
+        }
+        self.entries.retain(|_, entry| !entry.standing.is_free() || entry.batch + SLOTS > batch);
         while self.entries.len() > ENTRIES_MAX {
-            self.entries.pop_front();
+            self.entries.pop_first();
         }
         Record { session: self.session, batch: self.batch, next: self.next, reuses: self.reuses, entries }
     }
 
-    /// This one was not taken after all.
-    pub(super) fn forget(&mut self, number: u64) {
-        self.entries.retain(|entry| entry.number != number);
+    /// The record of a batch was not written, for all that we know.
+    pub(super) fn not_written(&mut self, batch: u64) {
+        for entry in self.entries.values_mut().filter(|entry| entry.batch == batch) {
+            entry.batch = batch.saturating_sub(SLOTS);
+        }
     }
 
-    /// The broker has read the acknowledgements of everything up to this batch.
-    pub(super) fn confirm(&mut self, batch: u64) {
-        for entry in &mut self.entries {
-            entry.is_confirmed |= entry.batch <= batch;
-            self.has_freed |= entry.is_confirmed;
+    /// This one was not taken after all.
+    pub(super) fn forget(&mut self, number: u64) {
+        self.entries.remove(&number);
+    }
+
+    /// A new connection: what was written on an earlier one, the broker has read or never will.
+    pub(super) fn begin_connection(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.standing = if entry.standing.is_free() { Standing::Past } else { Standing::Before };
         }
+        (self.has_before, self.has_freed) = (true, false);
+    }
+
+    /// The acknowledgement of what came by this packet id is written.
+    pub(super) fn acknowledged(&mut self, packet_id: u16) {
+        self.written += 1;
+        let written = self.written;
+        if let Some(entry) = self.known(packet_id).filter(|entry| !entry.standing.is_free()) {
+            entry.standing = Standing::Written(written);
+        }
+    }
+
+    /// What came last by a packet id.
+    fn known(&mut self, packet_id: u16) -> Option<&mut Entry> {
+        self.entries.get_mut(self.latest.get(&packet_id)?)
+    }
+
+    /// How many acknowledgements were written.
+    pub(super) const fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// The broker has read so many of the acknowledgements.
+    pub(super) fn confirm(&mut self, written: u64) {
+        for entry in self.entries.values_mut() {
+            if matches!(entry.standing, Standing::Written(number) if number <= written) {
+                entry.standing = Standing::Read;
+                self.has_freed = true;
+            }
+        }
+    }
+
+    /// Something came that never came before. What comes again comes before all that is new (MQTT 5, 4.6), so what hasn't come
+    /// again by now was read. And who uses a packet id twice on one connection doesn't count on. (On another one it proves
+    /// nothing: a broker that was killed begins again where it had saved.)
+    fn came_new(&mut self, packet_id: u16) {
+        if std::mem::take(&mut self.has_before) {
+            for entry in self.entries.values_mut().filter(|entry| entry.standing == Standing::Before) {
+                entry.standing = Standing::Past;
+            }
+        }
+        self.reuses |= self.known(packet_id).is_some_and(|known| known.standing != Standing::Past);
     }
 
     /// Whether the broker is known to have a packet id free, now that something is heard.
@@ -150,6 +211,9 @@ impl Intake {
         home: &Side,
         now: Time,
     ) -> Judged {
+        if publish.packet_id > 0 && !publish.is_again {
+            self.came_new(publish.packet_id);
+        }
         let Some(topic) = settings.incoming.iter().find_map(|mapping| mapping.to_local(&publish.topic)) else {
             return Judged::Unwanted;
         };
@@ -181,21 +245,23 @@ impl Intake {
             return (EventId::Uuid(Uuid::now_v7()), None);
         }
         let digest = digest(publish);
-        let known = self.entries.iter().rev().find(|entry| entry.packet_id == packet_id).copied();
-        if let Some(known) = known {
-            let is_still_its = !known.is_confirmed || self.counts_on;
-            let is_copy = publish.is_again && known.digest == digest && is_still_its && !self.reuses;
-            if is_copy {
-                return (self.id(known.number), Some(known));
+        let (counts_on, reuses) = (self.counts_on, self.reuses);
+        match self.known(packet_id) {
+            Some(known) => {
+                let is_still_its = !known.standing.is_free() || counts_on;
+                if publish.is_again && known.digest == digest && is_still_its && !reuses {
+                    known.standing = Standing::Open;
+                    let known = *known;
+                    return (self.id(known.number), Some(known));
+                }
             }
-            self.reuses |= !publish.is_again;
-        } else {
-            self.counts_on |= has_freed && !publish.is_again;
+            None => self.counts_on |= has_freed && self.has_freed && !publish.is_again,
         }
         let number = self.next;
         self.next += 1;
-        let entry = Entry { batch: u64::MAX - SLOTS, packet_id, digest, number, is_confirmed: false };
-        self.entries.push_back(entry);
+        let entry = Entry { batch: u64::MAX - SLOTS, packet_id, digest, number, standing: Standing::Open };
+        self.entries.insert(number, entry);
+        self.latest.insert(packet_id, number);
         (self.id(number), Some(entry))
     }
 
@@ -305,13 +371,93 @@ mod tests {
         Recorded { position: headwater_event::Position::new(1, 1), event, sticky }
     }
 
+    /// The broker has read the acknowledgements of these.
+    fn read_up_to_now(intake: &mut Intake, packet_ids: std::ops::RangeInclusive<u16>) {
+        packet_ids.rev().for_each(|packet_id| intake.acknowledged(packet_id));
+        intake.confirm(intake.written());
+    }
+
+    #[test]
+    fn what_waits_for_its_acknowledgement_since_an_earlier_connection_is_known_whatever_the_broker_has_read_of_this_one()
+     {
+        let (mut intake, mut notes) = fresh();
+        let events = [1, 2, 3].map(|packet_id| id(&mut intake, &publish(packet_id, false, "x")));
+        let entries = intake.entries.values().copied().collect();
+        notes.push(kept(&intake.record(entries)));
+        for mut intake in [intake, Intake::recalled(&notes)] {
+            intake.begin_connection();
+            assert_eq!(id(&mut intake, &publish(1, true, "x")), events[0]);
+            read_up_to_now(&mut intake, 1..=1);
+            assert_eq!(id(&mut intake, &publish(2, true, "x")), events[1]);
+            // Something new: 3 would have come before it, so the broker has no need of it.
+            id(&mut intake, &publish(4, false, "x"));
+            intake.begin_connection();
+            assert_eq!(id(&mut intake, &publish(2, true, "x")), events[1]);
+            intake.counts_on = false;
+            assert_ne!(id(&mut intake, &publish(3, true, "x")), events[2]);
+        }
+    }
+
+    #[test]
+    fn a_broker_that_was_killed_and_begins_again_where_it_had_saved_brings_nothing_twice() {
+        let (mut intake, _) = fresh();
+        let old = [1, 2].map(|packet_id| id(&mut intake, &publish(packet_id, false, "old")));
+        intake.record(intake.entries.values().copied().collect());
+        read_up_to_now(&mut intake, 1..=2);
+        intake.begin_connection();
+        let new = [1, 2].map(|packet_id| id(&mut intake, &publish(packet_id, false, "new")));
+        assert!(!new.iter().any(|new| old.contains(new)));
+        intake.record(intake.entries.values().copied().collect());
+        intake.begin_connection();
+        assert_eq!([1, 2].map(|packet_id| id(&mut intake, &publish(packet_id, true, "new"))), new);
+        // One that gives a packet id twice on one connection does so always.
+        id(&mut intake, &publish(2, false, "newer"));
+        intake.begin_connection();
+        assert_ne!(id(&mut intake, &publish(1, true, "new")), new[0]);
+    }
+
+    #[test]
+    fn a_packet_id_that_something_else_had_meanwhile_is_not_free() {
+        let (mut intake, _) = fresh();
+        id(&mut intake, &publish(1, false, "x"));
+        read_up_to_now(&mut intake, 1..=1);
+        let refused = Publish { topic: "a\u{1}".into(), ..publish(1, false, "x") };
+        assert!(matches!(intake.judge(&refused, true, &settings(), &SIDE, Time(1)), Judged::Refused(_)));
+        assert!(intake.reuses);
+    }
+
+    #[test]
+    fn what_the_broker_may_send_again_is_known_after_a_crash_however_many_batches_ago_it_came() {
+        let (mut intake, first) = fresh();
+        let mut slots = std::collections::HashMap::from([(0, first)]);
+        let mut events = Vec::new();
+        for number in 0..SLOTS * 3 {
+            let came = id(&mut intake, &publish(number as u16 + 1, false, "x"));
+            events.push(came);
+            let own: Vec<Entry> = intake.entries.values().filter(|entry| entry.number == number).copied().collect();
+            // Some of them are not written at the first try.
+            if number % 5 == 0 {
+                let lost = intake.record(own.clone());
+                intake.not_written(lost.batch);
+            }
+            let record = intake.record(own);
+            slots.insert(record.batch % SLOTS, vec![kept(&record)]);
+        }
+        let notes: Vec<Recorded> = slots.into_values().flatten().collect();
+        let mut again = Intake::recalled(&notes);
+        again.begin_connection();
+        for (number, event) in events.iter().enumerate() {
+            assert_eq!(id(&mut again, &publish(number as u16 + 1, true, "x")), *event, "{number}");
+        }
+    }
+
     #[test]
     fn a_copy_is_known_after_a_crash_of_ours_and_nothing_else_is_taken_for_one() {
         let (mut intake, mut notes) = fresh();
         let first = id(&mut intake, &publish(1, false, "x"));
         let second = id(&mut intake, &publish(2, false, "x"));
         assert_ne!(first, second, "the same words twice are two events");
-        let entries = intake.entries.iter().copied().collect();
+        let entries = intake.entries.values().copied().collect();
         notes.push(kept(&intake.record(entries)));
         let mut again = Intake::recalled(&notes);
         assert_eq!(id(&mut again, &publish(2, true, "x")), second);
@@ -326,8 +472,8 @@ mod tests {
     fn a_packet_id_that_may_have_been_given_anew_proves_nothing() {
         let (mut intake, _) = fresh();
         let first = id(&mut intake, &publish(1, false, "on"));
-        let record = intake.record(intake.entries.iter().copied().collect());
-        intake.confirm(record.batch);
+        intake.record(intake.entries.values().copied().collect());
+        read_up_to_now(&mut intake, 1..=1);
         assert_ne!(id(&mut intake, &publish(1, true, "on")), first, "the broker had read the acknowledgement");
         let (mut intake, _) = fresh();
         let first = id(&mut intake, &publish(1, false, "on"));
@@ -341,8 +487,8 @@ mod tests {
     fn a_broker_that_counts_on_and_forgot_what_it_had_read_brings_nothing_twice() {
         let (mut intake, _) = fresh();
         let first = id(&mut intake, &publish(1, false, "on"));
-        let record = intake.record(intake.entries.iter().copied().collect());
-        intake.confirm(record.batch);
+        intake.record(intake.entries.values().copied().collect());
+        read_up_to_now(&mut intake, 1..=1);
         // It could have used 1 again.
         id(&mut intake, &publish(2, false, "on"));
         assert_eq!(id(&mut intake, &publish(1, true, "on")), first);
@@ -363,11 +509,11 @@ mod tests {
         for packet_id in 1..=65_535 {
             id(&mut intake, &publish(packet_id, false, "x"));
         }
-        let record = intake.record(intake.entries.iter().copied().collect());
+        intake.record(intake.entries.values().copied().collect());
+        read_up_to_now(&mut intake, 1..=65_535);
         id(&mut intake, &publish(1, false, "x"));
         intake.record(Vec::new());
         assert_eq!(intake.entries.len(), 65_535);
-        intake.confirm(record.batch);
         (0..=SLOTS).for_each(|_| drop(intake.record(Vec::new())));
         assert_eq!(intake.entries.len(), 1);
     }

@@ -21,8 +21,30 @@ pub(super) struct Entry {
     pub digest: u64,
     /// Its number in the session: with the session it makes the event's id.
     pub number: u64,
-    /// The broker is known to have read our acknowledgement: it can't come again.
-    pub is_confirmed: bool,
+    pub standing: Standing,
+}
+
+/// How an acknowledgement of ours stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Not written on this connection.
+    Open,
+    /// Noted before this connection, on which it didn't come again so far: whether the broker has read our acknowledgement is
+    /// unknown.
+    Before,
+    /// Written on this connection, as the how-manieth.
+    Written(u64),
+    /// Written on this connection, and the broker has read it: it can't come again, unless the broker forgets that.
+    Read,
+    /// The broker has read it, and that was before this connection.
+    Past,
+}
+
+impl Standing {
+    /// Whether the broker may have given the packet id to something else.
+    pub(super) const fn is_free(self) -> bool {
+        matches!(self, Self::Read | Self::Past)
+    }
 }
 
 /// What is written with a batch.
@@ -65,7 +87,7 @@ impl Record {
                 packet_id: words.next()?.parse().ok()?,
                 digest: u64::from_str_radix(words.next()?, 16).ok()?,
                 number: words.next()?.parse().ok()?,
-                is_confirmed: false,
+                standing: Standing::Before,
             })
         };
         let entries = lines.map(entry).collect::<Option<Vec<_>>>()?;
@@ -153,7 +175,7 @@ mod tests {
             packet_id: *packet_id,
             digest: u64::MAX - u64::from(*packet_id),
             number: batch * 100 + u64::from(*packet_id),
-            is_confirmed: false,
+            standing: Standing::Before,
         };
         Record { session, batch, next: 7, reuses: batch % 2 == 1, entries: packets.iter().map(entry).collect() }
     }

@@ -271,15 +271,13 @@ impl Task {
         self.side.remote = log.and_then(|(_, epoch)| epoch.parse().ok());
         self.outbound.begin_connection(is_present, welcome.receive_maximum, welcome.packet_len_max);
         self.inbound.begin(is_present, &self.side);
-        if !self.settings.incoming.is_empty() {
-            if !is_present {
-                let note = self.inbound.intake().begin_session().note(&self.settings.name);
-                if let Some(note) = note {
-                    self.noted(note).await?;
-                }
+        if !self.settings.incoming.is_empty() && !is_present {
+            let note = self.inbound.intake().begin_session().note(&self.settings.name);
+            if let Some(note) = note {
+                self.noted(note).await?;
             }
-            self.subscribe(wire);
         }
+        let waits = !self.settings.incoming.is_empty() && self.subscribe(wire);
         let session = if is_present { "its session goes on" } else { "with a new session" };
         let spoken = if self.dialect.has_properties() { "5.0" } else { "3.1.1" };
         tracing::info!(
@@ -287,7 +285,9 @@ impl Task {
             self.settings.name,
             self.settings.place
         );
-        self.told.connected();
+        if !waits {
+            self.told.connected();
+        }
         Ok(())
     }
 
@@ -313,8 +313,9 @@ impl Task {
     }
 
     /// Asks for what isn't subscribed to yet, and ends what is no longer wanted. A subscription that stands is left alone: in
-    /// 3.1.1 all retained messages would come once more.
-    fn subscribe(&mut self, wire: &mut Wire) {
+    /// 3.1.1 all retained messages would come once more. Gives whether an answer is to be waited for: until then what is
+    /// published there is lost on us.
+    fn subscribe(&mut self, wire: &mut Wire) -> bool {
         let wanted = self.wanted();
         let known = self.inbound.intake().subscribed().to_vec();
         let options = if self.dialect.has_properties() { WANT_AS_BRIDGE } else { 0 };
@@ -332,6 +333,7 @@ impl Task {
         if !wants.is_empty() {
             write_subscribe(SUBSCRIBE_ID, &wants, self.dialect, &mut wire.out);
         }
+        !wants.is_empty()
     }
 
     async fn heard(&mut self, packet: Packet, wire: &Wire) -> Result<(), Lost> {
@@ -358,15 +360,16 @@ impl Task {
                 meaning(*refused)
             );
             self.tell_hindered(Way::Subscribing, why);
-            return Ok(());
+        } else {
+            let wanted = self.wanted();
+            let note = self.inbound.intake().subscribe(wanted).note(&self.settings.name);
+            self.told.hindered(Way::Subscribing, None);
+            if let Some(note) = note {
+                self.noted(note).await?;
+            }
         }
-        let wanted = self.wanted();
-        let note = self.inbound.intake().subscribe(wanted).note(&self.settings.name);
-        self.told.hindered(Way::Subscribing, None);
-        match note {
-            Some(note) => self.noted(note).await,
-            None => Ok(()),
-        }
+        self.told.connected();
+        Ok(())
     }
 }
 
