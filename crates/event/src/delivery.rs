@@ -90,6 +90,10 @@ pub struct GroupOptions {
     pub attempts_max: u32,
     /// The wait between attempts.
     pub backoff: Backoff,
+    /// Whether the member that joins is to be the group's only one: it takes the place of the one before, also of one that
+    /// is silent in another process, and what that had out comes first and in its order. Those who join so agree among
+    /// themselves on who does.
+    pub alone: bool,
 }
 
 impl GroupOptions {
@@ -105,6 +109,7 @@ impl GroupOptions {
             lease: Duration::from_secs(30),
             attempts_max: 8,
             backoff: Backoff::default(),
+            alone: false,
         }
     }
 }

@@ -43,6 +43,16 @@ pub(crate) struct Context {
     pub(crate) late_topic: String,
 }
 
+impl Context {
+    /// What an event is about.
+    pub(crate) fn key_of(&self, event: &Event) -> Option<Box<str>> {
+        // A panic in it must not end the worker.
+        let key_of = self.service.key_of.as_ref()?;
+        let key = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| key_of(event)));
+        key.ok().flatten().map(String::into_boxed_str)
+    }
+}
+
 /// Something to be handled, and what it's about.
 #[derive(Debug)]
 pub(crate) struct Item {

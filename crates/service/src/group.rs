@@ -5,8 +5,8 @@ use headwater_event::{Bus, BusError, Filter, GroupName, GroupOptions, GroupStat,
 use crate::batch::Context;
 use crate::running::StartError;
 
-/// Joins the service's group, and makes it when there's none.
-pub(crate) async fn join(bus: &dyn Bus, context: &Context) -> Result<Box<dyn Member>, StartError> {
+/// Joins the service's group, and makes it when there's none. `alone`: no other process is to get anything of it.
+pub(crate) async fn join(bus: &dyn Bus, context: &Context, alone: bool) -> Result<Box<dyn Member>, StartError> {
     let service = context.service.name;
     let failed = |error| StartError::Bus { name: service, error };
     // Both names were checked.
@@ -20,14 +20,16 @@ pub(crate) async fn join(bus: &dyn Bus, context: &Context) -> Result<Box<dyn Mem
         // All that it has settled stays settled; what it has handled beyond that is in the inbox.
         start = Start::After(end(bus, &stat, service).await?);
     }
-    match bus.join(&name, options(context, filters.clone(), start)).await {
+    match bus.join(&name, options(context, filters.clone(), start, alone)).await {
         // Retention has freed what it had not seen: it begins with what there is.
-        Err(BusError::Gone { .. }) => bus.join(&name, options(context, filters, Start::Oldest)).await.map_err(failed),
+        Err(BusError::Gone { .. }) => {
+            bus.join(&name, options(context, filters, Start::Oldest, alone)).await.map_err(failed)
+        }
         joined => joined.map_err(failed),
     }
 }
 
-fn options(context: &Context, filters: Vec<Filter>, start: Start) -> GroupOptions {
+fn options(context: &Context, filters: Vec<Filter>, start: Start, alone: bool) -> GroupOptions {
     let options = &context.service.options;
     GroupOptions {
         start,
@@ -36,6 +38,7 @@ fn options(context: &Context, filters: Vec<Filter>, start: Start) -> GroupOption
         // The kit counts itself: a process that is killed often must not make dead letters of what it had in hand.
         attempts_max: 0,
         backoff: options.backoff,
+        alone,
         ..GroupOptions::new(filters)
     }
 }

@@ -64,6 +64,19 @@ impl Late {
         Self { what: What::Timer(due), why, attempts }
     }
 
+    /// What it's about.
+    pub(crate) fn key(&self, context: &crate::batch::Context) -> Option<Box<str>> {
+        match &self.what {
+            What::Event(event) => context.key_of(event),
+            What::Timer(due) => Some(due.key.as_str().into()),
+        }
+    }
+
+    /// The same with another reason: it was tried again, and failed again.
+    pub(crate) fn once_more(self, why: String, attempts: u32) -> Self {
+        Self { what: self.what, why, attempts }
+    }
+
     /// The event that says so: the payload is the original's, so that who reads the dead letter sees it.
     pub(crate) fn publication(self, topic: &str, id: EventId, now: Time) -> Result<Publication, HeadersError> {
         let mut why = self.why;

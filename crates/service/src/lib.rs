@@ -9,6 +9,8 @@
 
 mod batch;
 pub mod body;
+mod crew;
+mod duty;
 mod effects;
 mod failure;
 mod group;
@@ -25,6 +27,7 @@ mod reply;
 mod running;
 mod schema;
 mod service;
+mod sorted;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;

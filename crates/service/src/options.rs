@@ -29,6 +29,12 @@ pub struct ServiceOptions {
     pub lease: Duration,
     /// Where a service begins that never ran before.
     pub start: Start,
+    /// Into how many parts the events of a service with [`key_of`](crate::Service::key_of) are sorted on PostgreSQL: so many
+    /// processes may share its work, and events of one key keep their order over all of them. It belongs to the store; see
+    /// `docs/services.md` before changing it.
+    pub partitions: u32,
+    /// On PostgreSQL: for how long a process may be silent before others take its work.
+    pub hold: Duration,
 }
 
 impl Default for ServiceOptions {
@@ -50,6 +56,10 @@ impl Default for ServiceOptions {
             handler_time_max: Duration::from_secs(10),
             lease: Duration::from_secs(30),
             start: Start::Oldest,
+            // More than the processes that a service of this size has, and few enough to be asked for in one statement.
+            partitions: 8,
+            // Two words of life may be lost on the way; and with the look behind it, others have its work within 5 s.
+            hold: Duration::from_secs(3),
         }
     }
 }

@@ -13,9 +13,17 @@ static LEFT: Statement = Statement::new(
     "SELECT at, worker, number, events FROM kit_outbox WHERE at <= $1 AND (at, worker, number) > ($2, $3, $4)
      ORDER BY at, worker, number LIMIT $5",
 );
+static OF_THE_DEAD: Statement = Statement::new(
+    "SELECT at, worker, number, events FROM kit_outbox WHERE (at, worker, number) > ($1, $2, $3)
+     AND NOT EXISTS (SELECT 1 FROM kit_worker WHERE mark = substr(worker, 1, 8)) ORDER BY at, worker, number LIMIT $4",
+);
+static OWN: Statement = Statement::new(
+    "SELECT at, worker, number, events FROM kit_outbox WHERE (at, worker, number) > ($1, $2, $3)
+     AND substr(worker, 1, 8) = $4 ORDER BY at, worker, number LIMIT $5",
+);
 
 #[cfg(any(test, feature = "testing"))]
-pub(crate) static STATEMENTS: [&Statement; 3] = [&PUT, &DROP, &LEFT];
+pub(crate) static STATEMENTS: [&Statement; 5] = [&PUT, &DROP, &LEFT, &OF_THE_DEAD, &OWN];
 
 /// From how many bytes on a commit's events are parted into several rows.
 const ROW_LEN_MAX: usize = 1 << 20;
@@ -81,10 +89,36 @@ impl Cursor {
 }
 
 /// What asks for rows that were written up to a moment, behind a place.
-pub(crate) fn left(before: Time, after: &Cursor, limit: usize) -> (&'static Statement, [Value; 5]) {
+pub(crate) fn left(whose: Whose, after: &Cursor, limit: usize) -> (&'static Statement, Vec<Value>) {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let worker = Value::Blob(after.row.worker.to_vec());
-    (&LEFT, [before.into(), after.at.into(), worker, after.row.number.into(), limit.into()])
+    let place = [after.at.into(), Value::Blob(after.row.worker.to_vec()), after.row.number.into()];
+    match whose {
+        Whose::Before(moment) => (&LEFT, [moment.into()].into_iter().chain(place).chain([limit.into()]).collect()),
+        Whose::TheDead => (&OF_THE_DEAD, place.into_iter().chain([limit.into()]).collect()),
+        Whose::Life(token) => {
+            let mark = Value::Blob(token.to_be_bytes().to_vec());
+            (&OWN, place.into_iter().chain([mark, limit.into()]).collect())
+        }
+    }
+}
+
+/// Whose rows are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Whose {
+    /// Everybody's, if they were written before this.
+    Before(Time),
+    /// Those of lives that were declared dead.
+    TheDead,
+    /// Those of one life.
+    Life(i64),
+}
+
+/// The worker that stands in a life's rows, for one of its lanes.
+pub(crate) fn worker_of(token: i64, lane: usize) -> [u8; 16] {
+    let mut worker = [0; 16];
+    worker[..8].copy_from_slice(&token.to_be_bytes());
+    worker[8..].copy_from_slice(&(lane as u64).to_be_bytes());
+    worker
 }
 
 /// Reads a row that some worker left.

@@ -7,10 +7,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::batch::Context;
+use crate::crew::Crew;
 use crate::service::Service;
 use crate::store::{Store, StoreError, check_name};
-use crate::worker::{self, BeginError, STOP_WAIT, Shared, Worker};
-use crate::{group, late, schema};
+use crate::worker::{self, BeginError, STOP_WAIT, Shared, Tools};
+use crate::{late, schema};
 
 /// Why a service can't start.
 #[derive(Debug, thiserror::Error)]
@@ -87,11 +88,11 @@ impl Running {
             BeginError::Store(error) => failed(error),
             BeginError::Seed(why) => StartError::Seed { name, why },
         })?;
-        let member = group::join(&*bus, &context).await?;
         let shared = Arc::new(Shared::default());
         let (stop, stopped) = watch::channel(false);
-        let worker = Worker::new(context, bus, member, &store, Arc::clone(&shared), stopped).map_err(failed)?;
-        let task = tokio::spawn(worker.run());
+        let tools = Tools { context, bus, store: store.clone(), shared: Arc::clone(&shared), stop: stopped };
+        let crew = Crew::begin(&tools).await?;
+        let task = tokio::spawn(crew.run(tools));
         Ok(Self { name, store, shared, stop, task: Some(task) })
     }
 

@@ -7,9 +7,11 @@ use crate::ids::Namer;
 use crate::store::{Engine, Migration, Statement, StoreError, Value};
 
 /// Carried out before the service's own steps.
-pub(crate) static KIT: &[Migration] = &[Migration {
-    name: "000_kit",
-    sql: "
+pub(crate) static KIT: &[Migration] = &[
+    Migration {
+        name: "000_kit",
+        // Its text is known to stores by its checksum, blanks and all.
+        sql: "
         CREATE TABLE kit_meta (name TEXT PRIMARY KEY, value BYTEA NOT NULL);
         CREATE TABLE kit_inbox (id BYTEA PRIMARY KEY, at BIGINT NOT NULL) /*sqlite: WITHOUT ROWID :sqlite*/;
         CREATE TABLE kit_outbox (
@@ -28,7 +30,24 @@ pub(crate) static KIT: &[Migration] = &[Migration {
         );
         CREATE INDEX kit_timer_next ON kit_timer (next);
     ",
-}];
+    },
+    // Used on PostgreSQL alone, where several processes may share a service's work.
+    Migration {
+        name: "000_kit_scale",
+        sql: "
+        CREATE TABLE kit_token (last BIGINT NOT NULL);
+        INSERT INTO kit_token (last) VALUES (0);
+        CREATE TABLE kit_worker (
+            token BIGINT PRIMARY KEY, mark BYTEA NOT NULL, holder TEXT NOT NULL, until BIGINT NOT NULL
+        );
+        CREATE TABLE kit_duty (name TEXT PRIMARY KEY, token BIGINT);
+        CREATE TABLE kit_work (
+            part BIGINT NOT NULL, n BIGINT NOT NULL, id BYTEA NOT NULL UNIQUE, attempts BIGINT NOT NULL,
+            event BYTEA NOT NULL, PRIMARY KEY (part, n)
+        );
+    ",
+    },
+];
 
 static NOTE: Statement =
     Statement::new("INSERT INTO kit_meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING");

@@ -165,7 +165,11 @@ impl Made {
             Filter::new(text).map_err(|_| Broken("a group's filter"))
         });
         let filters = filters.collect::<Result<_, _>>()?;
-        Ok(Self { id, name, options: GroupOptions { filters, start, in_flight_max, lease, attempts_max, backoff } })
+        Ok(Self {
+            id,
+            name,
+            options: GroupOptions { filters, start, in_flight_max, lease, attempts_max, backoff, alone: false },
+        })
     }
 }
 

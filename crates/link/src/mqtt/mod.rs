@@ -106,10 +106,12 @@ impl Mqtt {
         if let Some(seat) = seat {
             seat.leave().await;
         }
-        let client_id = seat::client_id(&self.shared.instance, group);
-        seat::forget(&self.shared.address, &client_id)
-            .await
-            .map_err(|lost| BusError::Storage(self.shared.sentence(&lost.why)))?;
+        for alone in [false, true] {
+            let client_id = seat::client_id(&self.shared.instance, group, alone);
+            seat::forget(&self.shared.address, &client_id)
+                .await
+                .map_err(|lost| BusError::Storage(self.shared.sentence(&lost.why)))?;
+        }
         self.shared.know_letters().await?;
         let letters = self.shared.letters().all(group);
         for kept in letters {

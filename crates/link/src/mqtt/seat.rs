@@ -29,6 +29,10 @@ pub(super) struct Out {
 /// One group's session.
 pub(super) struct Seat {
     pub name: GroupName,
+    /// What the session is called on the broker.
+    pub(super) client_id: String,
+    /// Whether one process has it at a time.
+    pub(super) is_alone: bool,
     pub desk: Mutex<Desk>,
     /// Rung when members may find something new.
     pub bell: Bell,
@@ -44,15 +48,21 @@ pub(super) struct Seat {
     pub(super) ended: watch::Sender<bool>,
 }
 
-/// The client id of a group's session.
-pub(super) fn client_id(instance: &str, group: &GroupName) -> String {
-    format!("hw-{instance}-{}", names::share(group))
+/// The client id of a group's session; one name for all processes where one of them is to be alone in it: the broker then hands
+/// its session over, with what is out in its order, and ends the connection of who had it.
+pub(super) fn client_id(instance: &str, group: &GroupName, alone: bool) -> String {
+    match alone {
+        true => format!("hw-{}", names::share(group)),
+        false => format!("hw-{instance}-{}", names::share(group)),
+    }
 }
 
 impl Seat {
     pub(super) fn begin(shared: &Arc<Shared>, name: &GroupName, options: GroupOptions) -> Arc<Self> {
         let seat = Arc::new(Self {
             name: name.clone(),
+            client_id: client_id(&shared.instance, name, options.alone),
+            is_alone: options.alone,
             desk: Mutex::new(Desk::new(options)),
             bell: Bell::new(),
             shared: Arc::clone(shared),

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::names::{self, Meaning};
 use super::packet::{Dialect, Packet, Publish, meaning};
-use super::seat::{Out, Seat, client_id};
+use super::seat::{Out, Seat};
 use super::shared::backoff;
 use super::wire::{self, Hello, Lost, Wire, sent_away};
 use super::write::{WANT_NEW, Want, write_puback, write_subscribe};
@@ -66,7 +66,7 @@ enum End {
 
 impl Task {
     pub(super) fn new(seat: Arc<Seat>) -> Self {
-        let client_id = client_id(&seat.shared.instance, &seat.name);
+        let client_id = seat.client_id.clone();
         Self {
             seat,
             client_id,
@@ -102,6 +102,10 @@ impl Task {
         let mut all_stopping = self.seat.shared.stop.subscribe();
         let mut tries = 0;
         loop {
+            // One that was sent away and has no members any more must not take the session back.
+            if self.seat.is_alone && self.alone_until().is_none() {
+                return;
+            }
             self.receive_maximum = self.wanted_maximum();
             let hello = Hello {
                 client_id: &self.client_id,
@@ -199,7 +203,9 @@ impl Task {
             self.alone_since = None;
             return Some(None);
         }
-        let until = *self.alone_since.get_or_insert_with(Instant::now) + LINGER;
+        // Another process waits for a session that only one can have.
+        let linger = if self.seat.is_alone { Duration::ZERO } else { LINGER };
+        let until = *self.alone_since.get_or_insert_with(Instant::now) + linger;
         if until > Instant::now() {
             return Some(Some(until));
         }

@@ -24,6 +24,9 @@ pub enum StoreError {
     /// The migrations don't fit the store.
     #[error("{0}")]
     Migration(String),
+    /// This process was silent for too long: others do its work, and nothing of it may be written any more.
+    #[error("others have taken this process's place")]
+    Fenced,
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -33,6 +36,6 @@ impl StoreError {
     /// Whether it lies with the store and not with what was asked: then the whole transaction is tried again later.
     #[must_use]
     pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::Busy(_) | Self::Unavailable(_) | Self::Closed)
+        matches!(self, Self::Busy(_) | Self::Unavailable(_) | Self::Fenced | Self::Closed)
     }
 }

@@ -16,7 +16,8 @@ use headwater_event::Health;
 
 pub(crate) use self::engine::Engine;
 pub use self::error::StoreError;
-pub(crate) use self::postgres::Session;
+pub(crate) use self::postgres::work;
+pub(crate) use self::postgres::{Duties, Session};
 pub use self::reader::Reader;
 pub(crate) use self::sqlite::{Job, Writes};
 pub use self::statement::{Migration, Statement};
@@ -84,11 +85,16 @@ impl Store {
         }
     }
 
-    /// A connection that writes, where there may be several.
-    pub(crate) fn session(&self) -> Option<Session> {
+    /// A connection that writes, where there may be several; behind the fence of a life.
+    pub(crate) fn session(&self, life: Option<i64>) -> Option<Session> {
+        self.postgres().map(|postgres| postgres.session(life))
+    }
+
+    /// The server, where several processes may work on one store.
+    pub(crate) fn postgres(&self) -> Option<&postgres::Postgres> {
         match &self.0.kind {
             Kind::Sqlite(_) => None,
-            Kind::Postgres(postgres) => Some(postgres.session()),
+            Kind::Postgres(postgres) => Some(postgres),
         }
     }
 

@@ -194,6 +194,12 @@ impl Bench {
             stat.is_some_and(|stat| stat.in_flight == 0 && stat.waiting_retry == 0 && stat.settled.seq >= head.seq)
         })
         .await;
+        // On PostgreSQL events of a service with keys are sorted first, and handled then.
+        let since = Instant::now();
+        while self.int(service, "SELECT COUNT(*) FROM kit_work").await > 0 {
+            assert!(since.elapsed() < PATIENCE, "never: {service} has handled what is sorted");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// The whole number that a statement without parameters finds in a store.

@@ -21,13 +21,18 @@ pub(super) enum Lane {
 }
 
 impl Lane {
-    /// As many as the store takes, `wanted` at the most.
-    pub(super) fn open(store: &Store, context: &Arc<Context>, wanted: usize) -> Result<Vec<Self>, StoreError> {
-        if store.session().is_none() {
+    /// As many as the store takes, `wanted` at the most; what they write passes the fence of a life.
+    pub(super) fn open(
+        store: &Store,
+        context: &Arc<Context>,
+        wanted: usize,
+        life: Option<i64>,
+    ) -> Result<Vec<Self>, StoreError> {
+        if store.postgres().is_none() {
             return Ok(vec![Self::Writer(store.clone())]);
         }
         (0..wanted.max(1))
-            .filter_map(|at| Some((at, store.session()?)))
+            .filter_map(|at| Some((at, store.session(life)?)))
             .map(|(at, session)| thread(at, session, context))
             .collect()
     }

@@ -4,12 +4,14 @@
 //! are gone.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_event::{Later, Time};
 
 use crate::batch::wait;
-use crate::outbox::{self, Sealed};
+use crate::duty::Life;
+use crate::outbox::{self, Sealed, Whose};
 use crate::parked::{self, Parked};
 use crate::store::{Reader, StoreError};
 use crate::timers::{self, Due};
@@ -43,12 +45,20 @@ pub(super) struct Found {
 /// What is asked of the outbox.
 #[derive(Clone)]
 struct Left {
-    before: Time,
+    whose: Whose,
     after: outbox::Cursor,
+}
+
+impl Left {
+    fn of(whose: Whose) -> Self {
+        Self { whose, after: outbox::Cursor::start() }
+    }
 }
 
 pub(super) struct Look {
     reader: Reader,
+    /// Where several processes work on the store: this one's life.
+    life: Option<Arc<Life>>,
     under_way: Option<Later<'static, Result<Found, StoreError>>>,
     next: Time,
     /// The next moment that a commit told of while a look was under way.
@@ -67,16 +77,18 @@ pub(super) struct Look {
 }
 
 impl Look {
-    pub(super) fn new(reader: Reader, now: Time) -> Self {
+    pub(super) fn new(reader: Reader, life: Option<Arc<Life>>, now: Time) -> Self {
         Self {
             reader,
             under_way: None,
             next: now,
             heard: None,
-            left: Some(Left { before: Time(i64::MAX as u64), after: outbox::Cursor::start() }),
+            // With several processes, what a dead one has left leaves before others get its part.
+            left: life.is_none().then(|| Left::of(Whose::Before(Time(i64::MAX as u64)))),
             left_next: now.plus(LEFT_AFTER),
             is_left_wanted: false,
-            has_begun: false,
+            has_begun: life.is_some(),
+            life,
             claimed: HashSet::new(),
             is_again_wanted: false,
             parked: 0,
@@ -105,16 +117,34 @@ impl Look {
         if self.under_way.is_some() || now < self.next || !has_room {
             return;
         }
-        if self.left.is_none() && now >= self.left_next {
-            self.left_next = now.plus(LEFT_AFTER);
-            let before = Time(now.as_micros().saturating_sub(LEFT_AFTER.as_micros() as u64));
-            self.left = Some(Left { before, after: outbox::Cursor::start() });
+        let looks = self.looks();
+        match &self.life {
+            None if self.left.is_none() && now >= self.left_next => {
+                self.left_next = now.plus(LEFT_AFTER);
+                let before = Time(now.as_micros().saturating_sub(LEFT_AFTER.as_micros() as u64));
+                self.left = Some(Left::of(Whose::Before(before)));
+            }
+            Some(_) if self.left.is_none() && looks => self.left = Some(Left::of(Whose::TheDead)),
+            _ => {}
         }
         if std::mem::take(&mut self.is_left_wanted) {
-            self.left = Some(Left { before: Time(i64::MAX as u64), after: outbox::Cursor::start() });
+            self.left = Some(Left::of(match &self.life {
+                None => Whose::Before(Time(i64::MAX as u64)),
+                Some(life) => Whose::Life(life.token()),
+            }));
         }
         let (reader, left) = (self.reader.clone(), self.left.clone());
-        self.under_way = Some(Box::pin(look(reader, left, now)));
+        self.under_way = Some(Box::pin(look(reader, left, looks, now)));
+    }
+
+    /// Whether what is due is this worker's to find.
+    pub(super) fn looks(&self) -> bool {
+        self.life.as_ref().is_none_or(|life| life.held().borrow().looks)
+    }
+
+    /// Others may have set something that is due, or left something.
+    pub(super) fn again(&mut self, now: Time) {
+        self.next = self.next.min(now);
     }
 
     /// Waits for the look that is under way; for ever when there's none.
@@ -197,10 +227,10 @@ impl Look {
     }
 }
 
-async fn look(reader: Reader, left: Option<Left>, now: Time) -> Result<Found, StoreError> {
+async fn look(reader: Reader, left: Option<Left>, looks: bool, now: Time) -> Result<Found, StoreError> {
     let (mut rows, mut left_next) = (Vec::new(), None);
     if let Some(left) = left {
-        let (statement, params) = outbox::left(left.before, &left.after, LEFT_MAX);
+        let (statement, params) = outbox::left(left.whose, &left.after, LEFT_MAX);
         for row in reader.query(statement, &params).await? {
             let (sealed, cursor) = outbox::read_left(&row)?;
             rows.push(sealed);
@@ -208,11 +238,19 @@ async fn look(reader: Reader, left: Option<Left>, now: Time) -> Result<Found, St
         }
         left_next = left_next.filter(|_| rows.len() == LEFT_MAX);
     }
+    let time = |micros: i64| Time(u64::try_from(micros).unwrap_or(0));
+    if !looks {
+        // Others fire what is due; how many are put aside counts for all.
+        let (statement, params) = parked::next(now);
+        let row = reader.query_opt(statement, &params).await?;
+        let parked_count = row.map_or(Ok(0), |row| row.int(1))?;
+        let parked_count = usize::try_from(parked_count).unwrap_or(0);
+        return Ok(Found { left: rows, timers: Vec::new(), parked: Vec::new(), left_next, next: None, parked_count });
+    }
     let (statement, params) = timers::due(now, DUE_MAX);
     let timers = reader.query(statement, &params).await?.iter().map(timers::read).collect::<Result<Vec<_>, _>>()?;
     let (statement, params) = parked::due(now, DUE_MAX);
     let parked = reader.query(statement, &params).await?.iter().map(parked::read).collect::<Result<Vec<_>, _>>()?;
-    let time = |micros: i64| Time(u64::try_from(micros).unwrap_or(0));
     let mut next = None;
     let mut parked_count = 0;
     // What is due now is in hand, and moves or goes when it's handled.

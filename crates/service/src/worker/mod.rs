@@ -11,7 +11,7 @@ mod order;
 mod recent;
 mod relay;
 mod settle;
-mod wait;
+pub(crate) mod wait;
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -29,6 +29,9 @@ use self::order::{Admitted, Order};
 use self::recent::Recent;
 use self::relay::Relay;
 use crate::batch::{Batch, Context, Fate, Item, PARKED_MAX, Work};
+use crate::duty::Life;
+use crate::outbox;
+use crate::sorted::Control;
 use crate::store::{Store, StoreError};
 
 /// How many deliveries are fetched ahead for each lane, in batches: the next one waits while one is under way.
@@ -43,6 +46,9 @@ const AGAIN: headwater_event::Backoff =
 
 /// How long rows that are on the bus may stay in a store in which nothing else happens.
 const TIDY_AFTER: Duration = Duration::from_secs(1);
+
+/// How often who looks for all processes of a service does so unasked: what others have set is fired so late at the most.
+const LOOK_FOR_ALL_EVERY: Duration = Duration::from_millis(250);
 
 /// How long the end may take.
 pub(crate) const STOP_WAIT: Duration = Duration::from_secs(30);
@@ -59,7 +65,7 @@ impl Shared {
         trouble.clone().map_or(Health::Good, Health::Failing)
     }
 
-    fn trouble(&self, what: String) {
+    pub(crate) fn trouble(&self, what: String) {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if trouble.as_ref() != Some(&what) {
             tracing::warn!("{what}");
@@ -67,7 +73,7 @@ impl Shared {
         }
     }
 
-    fn good(&self) {
+    pub(crate) fn good(&self) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
@@ -80,7 +86,7 @@ pub(crate) enum BeginError {
 
 /// The first commit of a start: the store's key is drawn, and its tables are filled if they never were.
 pub(crate) async fn begin(store: &Store, context: &Arc<Context>) -> Result<(), BeginError> {
-    let lane = Lane::open(store, context, 1).map_err(BeginError::Store)?.pop();
+    let lane = Lane::open(store, context, 1, None).map_err(BeginError::Store)?.pop();
     let lane = lane.ok_or(BeginError::Store(StoreError::Closed))?;
     let worker = *uuid::Uuid::new_v4().as_bytes();
     let batch = Batch { is_first: true, worker, row_number: 1, ..Batch::default() };
@@ -132,38 +138,65 @@ pub(crate) struct Worker {
     /// Since when rows wait to be deleted.
     sent_since: Option<Time>,
     next_place: usize,
+    /// Where several processes may work on the store.
+    life: Option<Arc<Life>>,
+    /// Where its events come sorted into parts.
+    control: Option<Control>,
+    /// Nothing new is begun until what is under way is through: parts are to be given up then.
+    is_draining: bool,
+    /// Others have its work.
+    is_over: bool,
+}
+
+/// Who and what a worker works with.
+pub(crate) struct Tools {
+    pub(crate) context: Arc<Context>,
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) store: Store,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// How a worker has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was told to, or there's nothing more to come.
+    Stopped,
+    /// Others have its work; it may begin anew.
+    Over,
 }
 
 impl Worker {
     /// A worker over a store whose tables are made.
     pub(crate) fn new(
-        context: Arc<Context>,
-        bus: Arc<dyn Bus>,
+        tools: &Tools,
         member: Box<dyn Member>,
-        store: &Store,
-        shared: Arc<Shared>,
-        stop: watch::Receiver<bool>,
+        life: Option<Arc<Life>>,
+        control: Option<Control>,
     ) -> Result<Self, StoreError> {
+        let context = Arc::clone(&tools.context);
         let options = &context.service.options;
         let now = context.clock.now();
         // Without keys nothing is known to be independent: transactions side by side would wait for each other's rows.
         let lanes = if context.service.key_of.is_some() { options.lanes } else { 1 };
-        let lanes = Lane::open(store, &context, lanes)?;
-        let places = lanes.into_iter().map(|lane| Place {
+        let token = life.as_ref().map(|life| life.token());
+        let lanes = Lane::open(&tools.store, &context, lanes, token)?;
+        let worker = |at| token.map_or_else(|| *uuid::Uuid::new_v4().as_bytes(), |token| outbox::worker_of(token, at));
+        let places = lanes.into_iter().enumerate().map(|(at, lane)| Place {
             lane,
             pending: VecDeque::new(),
             is_busy: false,
             batch_max: options.batch_max.max(1),
             failures: 0,
             not_before: None,
-            worker: *uuid::Uuid::new_v4().as_bytes(),
+            worker: worker(at),
             row_number: 1,
         });
         Ok(Self {
             places: places.collect(),
-            look: Look::new(store.reader(), now),
+            look: Look::new(tools.store.reader(), life.clone(), now),
             context,
-            bus,
+            bus: Arc::clone(&tools.bus),
             member,
             hasher: RandomState::new(),
             order: Order::default(),
@@ -174,25 +207,48 @@ impl Worker {
             running: FuturesUnordered::new(),
             in_hand: HashSet::new(),
             renew_at: now,
-            shared,
-            stop,
+            shared: Arc::clone(&tools.shared),
+            stop: tools.stop.clone(),
             is_stopping: false,
             fetch_not_before: None,
             fetch_failures: 0,
             sent_since: None,
             next_place: 0,
+            life,
+            control,
+            is_draining: false,
+            is_over: false,
         })
     }
 
-    /// Works until it's stopped, or the bus is closed.
-    pub(crate) async fn run(mut self) {
+    /// Works until it's stopped, the bus is closed, or others have its work.
+    pub(crate) async fn run(mut self) -> End {
+        let mut held = self.life.as_ref().map(|life| life.held());
+        let mut ticks = tokio::time::interval(LOOK_FOR_ALL_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            if let Some(held) = &mut held {
+                let held = held.borrow_and_update();
+                self.is_over |= held.is_over;
+                self.is_draining = !held.give_up.is_empty();
+            }
+            if self.is_over {
+                return End::Over;
+            }
             // Asked for before the time is looked at, so that no move of the clock is missed.
             let moved = self.context.clock.moved();
             let now = self.context.clock.now();
             self.do_due(now);
             if self.is_stopping && self.is_through() {
-                return;
+                if let Some(control) = &self.control {
+                    // What is settled is taken out before others have the parts.
+                    control.begin_anew().await;
+                }
+                return End::Stopped;
+            }
+            if self.is_draining && self.is_through() {
+                self.hand_over().await;
+                continue;
             }
             let moment = self.next_moment(now);
             let (clock, room) = (self.context.clock.clone(), self.room(now));
@@ -201,17 +257,24 @@ impl Worker {
                     Some(ended) => self.ended(at, ended),
                     None => {
                         self.shared.trouble(format!("{}: the store is closed", self.context.service.name));
-                        return;
+                        return End::Stopped;
                     }
                 },
                 result = self.relay.ended() => self.relayed(&result),
                 fetched = self.member.next(room), if room > 0 => {
                     if !self.fetched(fetched) {
-                        return;
+                        return End::Stopped;
                     }
                 }
                 found = self.look.ended() => self.found(found),
                 () = wait::until(&clock, moment, moved) => {}
+                is_alive = changed(&mut held) => {
+                    self.is_over |= !is_alive;
+                    self.look.again(self.context.clock.now());
+                }
+                _ = ticks.tick(), if self.life.is_some() && self.look.looks() => {
+                    self.look.again(self.context.clock.now());
+                }
                 () = stopped(&mut self.stop), if !self.is_stopping => self.is_stopping = true,
             }
         }
@@ -222,7 +285,7 @@ impl Worker {
         self.renew(now);
         let overdue = self.order.overdue(now);
         overdue.into_iter().for_each(|item| self.line_up(item));
-        self.relay.begin(&*self.bus, now);
+        self.relay_on(now);
         if !self.look.is_under_way() {
             self.relay.forget_deleted();
         }
@@ -234,7 +297,7 @@ impl Worker {
 
     /// Gives a lane its next batch.
     fn fill(&mut self, at: usize, now: Time) {
-        let is_open = self.look.has_begun() && self.relay.has_room() && !self.is_stopping;
+        let is_open = self.look.has_begun() && self.relay.has_room() && !self.is_ending();
         let tidy = self.is_tidy_due(now);
         let place = &mut self.places[at];
         let is_ready = !place.is_busy && place.not_before.is_none_or(|moment| now >= moment);
@@ -261,13 +324,39 @@ impl Worker {
 
     /// Whether rows have waited to be deleted for long enough to be worth a commit of their own.
     fn is_tidy_due(&self, now: Time) -> bool {
-        let is_due = self.sent_since.is_some_and(|since| now >= since.plus(TIDY_AFTER) || self.is_stopping);
-        is_due && self.relay.has_sent()
+        let is_waited_for = self.life.as_ref().is_some_and(|life| self.relay.has_sent_of_others(life.token()));
+        let is_due = self.sent_since.is_some_and(|since| now >= since.plus(TIDY_AFTER) || self.is_ending());
+        (is_due || is_waited_for) && self.relay.has_sent()
+    }
+
+    /// Whether nothing new is to be begun.
+    const fn is_ending(&self) -> bool {
+        self.is_stopping || self.is_draining
+    }
+
+    /// Appends what waits for it, unless others may have taken this process's place: they append it then.
+    fn relay_on(&mut self, now: Time) {
+        if self.life.as_ref().is_none_or(|life| life.is_sure()) {
+            self.relay.begin(&*self.bus, now);
+        }
+    }
+
+    /// Nothing is under way: what was fetched and not begun is forgotten here, and comes again to whoever has its part.
+    async fn hand_over(&mut self) {
+        let (Some(life), Some(control)) = (&self.life, &self.control) else { return };
+        let parts = life.held().borrow().give_up.clone();
+        for place in &mut self.places {
+            place.pending.retain(|item| !matches!(item.work, Work::Delivery(_)));
+        }
+        self.order = Order::default();
+        self.in_hand.clear();
+        control.begin_anew().await;
+        life.release(parts).await;
     }
 
     /// How many deliveries may be fetched now.
     fn room(&self, now: Time) -> usize {
-        if self.is_stopping || self.fetch_not_before.is_some_and(|moment| now < moment) || !self.look.has_begun() {
+        if self.is_ending() || self.fetch_not_before.is_some_and(|moment| now < moment) || !self.look.has_begun() {
             return 0;
         }
         let options = &self.context.service.options;
@@ -317,7 +406,7 @@ impl Worker {
             return;
         }
         self.in_hand.insert(tag);
-        let key = self.key_of(&delivery.recorded.event);
+        let key = self.context.key_of(&delivery.recorded.event);
         let held_max = self.context.service.options.in_flight_max / 2;
         match self.order.admit(Item { work: Work::Delivery(delivery), key }, tag.seq, held_max) {
             Admitted::Now(item) => self.line_up(item),
@@ -327,13 +416,6 @@ impl Worker {
                 self.settle(vec![(tag, Settlement::Retry { after: Some(AGAIN.cap), why })]);
             }
         }
-    }
-
-    fn key_of(&self, event: &headwater_event::Event) -> Option<Box<str>> {
-        // A panic in it must not end the worker.
-        let key_of = self.context.service.key_of.as_ref()?;
-        let key = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| key_of(event)));
-        key.ok().flatten().map(String::into_boxed_str)
     }
 
     /// Behind what waits already for its place.
@@ -349,7 +431,7 @@ impl Worker {
         }
         let key = item.key.clone().or_else(|| match &item.work {
             Work::Delivery(_) => None,
-            Work::Parked(parked) => self.key_of(&parked.event),
+            Work::Parked(parked) => self.context.key_of(&parked.event),
             Work::Timer(due) => Some(due.key.as_str().into()),
         });
         let at = match key {
@@ -420,4 +502,12 @@ fn batch_len(place: &Place) -> usize {
 /// Waits for the word to stop, or for the one who could give it to be gone.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Waits for other duties; `false` when nobody keeps them any more. For ever where there are none.
+async fn changed(held: &mut Option<watch::Receiver<crate::duty::Held>>) -> bool {
+    match held {
+        Some(held) => held.changed().await.is_ok(),
+        None => std::future::pending().await,
+    }
 }

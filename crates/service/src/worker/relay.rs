@@ -122,6 +122,11 @@ impl Relay {
         !self.sent.is_empty()
     }
 
+    /// Whether rows of other lives are among them: somebody waits for these to be gone.
+    pub(super) fn has_sent_of_others(&self, life: i64) -> bool {
+        self.sent.iter().any(|row| row.worker[..8] != life.to_be_bytes())
+    }
+
     /// The commit that deletes them went well, or it didn't.
     pub(super) fn deleted(&mut self, rows: Vec<RowId>, is_good: bool) {
         match is_good {

@@ -41,7 +41,7 @@ impl Worker {
         self.look.heard(outcome.next_due, outcome.parked);
         // The relay first: who is told that it's done may look for what it published.
         self.relay.take(outcome.rows);
-        self.relay.begin(&*self.bus, now);
+        self.relay_on(now);
         self.settle_batch(batch.items, outcome.fates, now);
         for parked in outcome.woken.into_iter().rev() {
             if self.look.claim(&parked.id) {
@@ -144,6 +144,11 @@ impl Worker {
     /// The store failed: nothing of the batch stays, and all of it is tried again here, as it isn't the events' fault. A busy
     /// store gets smaller batches, so that one event that makes it fail is found.
     fn failed(&mut self, at: usize, batch: Batch, error: &StoreError, now: Time) {
+        if *error == StoreError::Fenced {
+            // All that is in hand here is in other hands.
+            self.is_over = true;
+            return;
+        }
         let name = self.context.service.name;
         self.shared.trouble(format!("the service {name} can't write to its store: {error}"));
         // Whether it was committed before the failure is not known: then its rows are in the outbox, and its ids in the inbox.

@@ -6,7 +6,7 @@ use headwater_event::clock::Moved;
 use headwater_event::{Clock, Time};
 
 /// Waits for a moment; for ever when there's none. `moved` was asked for before the moment was chosen.
-pub(super) async fn until(clock: &Clock, moment: Option<Time>, moved: Option<Moved>) {
+pub(crate) async fn until(clock: &Clock, moment: Option<Time>, moved: Option<Moved>) {
     let Some(moment) = moment else { return std::future::pending().await };
     let now = clock.now();
     if now >= moment {

@@ -9,5 +9,6 @@ mod in_doubt;
 mod kit;
 mod order;
 mod retry;
+mod scale;
 mod store;
 mod timers;

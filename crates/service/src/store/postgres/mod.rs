@@ -1,8 +1,10 @@
 //! PostgreSQL: a schema a service, a connection a lane, a few that read.
 
 mod columns;
+mod duties;
 mod pool;
 mod session;
+pub(crate) mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use std::time::Duration;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 
+pub(crate) use self::duties::Duties;
 pub(crate) use self::pool::Pool;
 pub(crate) use self::session::Session;
 use super::{Pulse, StoreError};
@@ -67,12 +70,25 @@ impl Postgres {
         format!("headwater/{}", self.name)
     }
 
-    /// A connection that writes; made with its first transaction, and anew when it was lost.
-    pub(super) fn session(&self) -> Session {
+    /// A connection that writes, behind the fence of a life; made with its first transaction, and anew when it was lost.
+    pub(super) fn session(&self, life: Option<i64>) -> Session {
         let mut config = Config::clone(&self.config);
         let options = config.get_options().unwrap_or_default().to_owned();
         config.options(format!("{options} {WRITER_OPTIONS}"));
-        Session::new(Arc::new(config), Arc::clone(&self.name), Arc::clone(&self.pulse))
+        if let Some(life) = life {
+            config.application_name(duties::session_name(life, &self.name));
+        }
+        Session::new(Arc::new(config), Arc::clone(&self.name), Arc::clone(&self.pulse), life)
+    }
+
+    /// A connection for keeping duties.
+    pub(crate) async fn duties(&self) -> Result<Duties, StoreError> {
+        Duties::open(&self.config).await
+    }
+
+    /// A connection for the parts of a life.
+    pub(crate) async fn work(&self) -> Result<work::Work, StoreError> {
+        work::Work::open(&self.config).await
     }
 }
 

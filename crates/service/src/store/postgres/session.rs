@@ -4,11 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
-use tokio_postgres::{Client, Config};
+use tokio_postgres::{Client, Config, SimpleQueryMessage};
 
 use super::columns::{params, rows_of};
+use super::work::Sorted;
 use super::{connect, read_error};
 use crate::store::{Pulse, Row, Statement, StoreError, Value};
 
@@ -20,6 +22,10 @@ const DEFERRED_MAX: usize = 256;
 
 const CLAIM: &str =
     "INSERT INTO kit_inbox (id, at) SELECT unnest($1::bytea[]), $2 ON CONFLICT (id) DO NOTHING RETURNING id";
+
+const PUT_WORK: &str = "INSERT INTO kit_work (part, n, id, attempts, event)
+    SELECT part, n, id, 0, event FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BYTEA[], $4::BYTEA[]) AS w (part, n, id, event)
+    ON CONFLICT (id) DO NOTHING";
 
 type Deferred = Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>> + Send>>;
 
@@ -41,11 +47,25 @@ pub(crate) struct Session {
     /// To be sent before what comes next, in this order.
     deferred: Vec<Deferred>,
     mark: Mark,
+    /// The life that it writes for, whose fence each transaction passes.
+    life: Option<i64>,
+    /// Set when the fence was found to be gone.
+    is_fenced: Arc<AtomicBool>,
 }
 
 impl Session {
-    pub(super) fn new(config: Arc<Config>, name: Arc<str>, pulse: Arc<Pulse>) -> Self {
-        Self { config, name, pulse, client: None, prepared: HashMap::new(), deferred: Vec::new(), mark: Mark::None }
+    pub(super) fn new(config: Arc<Config>, name: Arc<str>, pulse: Arc<Pulse>, life: Option<i64>) -> Self {
+        Self {
+            config,
+            name,
+            pulse,
+            client: None,
+            prepared: HashMap::new(),
+            deferred: Vec::new(),
+            mark: Mark::None,
+            life,
+            is_fenced: Arc::default(),
+        }
     }
 
     /// Begins a transaction, on a new connection when the one before was lost.
@@ -55,12 +75,26 @@ impl Session {
             self.client = Some(Arc::new(connect(&self.config).await?));
         }
         self.mark = Mark::None;
-        self.defer("BEGIN")
+        let Some(life) = self.life else { return self.defer("BEGIN") };
+        // No key of the row may change until this transaction has ended: who would declare this life dead waits for it.
+        let sql = format!("BEGIN; SELECT 1 FROM kit_worker WHERE token = {life} FOR KEY SHARE");
+        let (client, is_fenced) = (self.client()?, Arc::clone(&self.is_fenced));
+        self.deferred.push(Box::pin(async move {
+            let rows = client.simple_query(&sql).await?;
+            let is_there = rows.iter().any(|row| matches!(row, SimpleQueryMessage::Row(_)));
+            is_fenced.fetch_or(!is_there, Ordering::Relaxed);
+            Ok(())
+        }));
+        Ok(())
     }
 
     /// Commits. A transaction that has failed would be rolled back by `COMMIT` without an error; the `SELECT` before it fails.
     pub(crate) async fn commit(&mut self) -> Result<(), StoreError> {
         let client = self.client()?;
+        if self.life.is_some() && !self.deferred.is_empty() {
+            // What was put off may be the fence: its answer comes before the commit is asked for.
+            self.sent(async { Ok(()) }).await?;
+        }
         self.sent(async move { client.batch_execute("SELECT 1; COMMIT").await }).await?;
         self.pulse.good();
         Ok(())
@@ -134,6 +168,7 @@ impl Session {
         })
         .await
         .map_err(read_error)
+        .and_then(|end| if self.is_fenced.load(Ordering::Relaxed) { Err(StoreError::Fenced) } else { Ok(end) })
     }
 
     async fn prepared(
@@ -235,5 +270,20 @@ impl Session {
             news.insert(row.try_get(0).map_err(read_error)?);
         }
         Ok(ids.iter().map(|id| news.remove(id)).collect())
+    }
+
+    /// Puts sorted events in, each once.
+    pub(crate) async fn put_work(&mut self, rows: &[Sorted]) -> Result<(), StoreError> {
+        static PREPARED: Statement = Statement::new(PUT_WORK);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let prepared = self.prepared(&PREPARED, 4).await?;
+        let client = self.client()?;
+        let parts: Vec<i64> = rows.iter().map(|row| row.part).collect();
+        let places: Vec<i64> = rows.iter().map(|row| row.n).collect();
+        let ids: Vec<&[u8]> = rows.iter().map(|row| row.id.as_slice()).collect();
+        let events: Vec<&[u8]> = rows.iter().map(|row| row.event.as_slice()).collect();
+        self.sent(async move { client.execute(&prepared, &[&parts, &places, &ids, &events]).await }).await.map(drop)
     }
 }
