@@ -42,7 +42,7 @@ impl Crew {
         let failed = |error| StartError::Store { name, error };
         // Without keys there's no order to be kept: then members share the group.
         let parts = if service.key_of.is_some() { service.options.partitions.max(1) } else { 0 };
-        let life = Life::enter(&tools.store, parts, service.options.hold).await.map_err(failed)?;
+        let life = Life::enter(&tools.store, service, parts).await.map_err(failed)?;
         let crew = match &life {
             Some(life) if parts > 0 => Self::sorted(tools, life).await,
             _ => match group::join(&*tools.bus, &tools.context, false).await {

@@ -42,6 +42,6 @@ pub use options::ServiceOptions;
 pub use outgoing::{Outgoing, PAYLOAD_LEN_MAX};
 pub use running::{Running, StartError};
 pub use service::Service;
-pub use store::{Migration, Reader, Row, Statement, Store, StoreError, StoreUrl, Value};
+pub use store::{Lease, Migration, Reader, Row, Statement, Store, StoreError, StoreUrl, Value};
 pub use timers::Timer;
 pub use tx::Tx;

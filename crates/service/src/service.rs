@@ -39,6 +39,8 @@ pub struct Service {
     pub(crate) key_of: Option<KeyOf>,
     pub(crate) seed: Option<Box<dyn Seed>>,
     pub(crate) options: ServiceOptions,
+    /// What this process is called, for people.
+    pub(crate) place: Option<String>,
     /// What was wrong with what the service was told; said by `start`, all at once.
     pub(crate) faults: Vec<String>,
 }
@@ -58,6 +60,7 @@ impl Service {
             key_of: None,
             seed: None,
             options: ServiceOptions::default(),
+            place: None,
             faults: Vec::new(),
         };
         service.replies = service.filters(&[REPLIES]);
@@ -139,6 +142,14 @@ impl Service {
     #[must_use]
     pub fn options(mut self, options: ServiceOptions) -> Self {
         self.options = options;
+        self
+    }
+
+    /// What this process is called where people see who does what ([`Lease::holder`](crate::Lease::holder)); host and process id
+    /// unless said here.
+    #[must_use]
+    pub fn at(mut self, place: impl Into<String>) -> Self {
+        self.place = Some(place.into());
         self
     }
 

@@ -30,6 +30,7 @@ mod nodes;
 mod nothing_twice_from_a_resending_client;
 mod overload_is_refused_not_suffered;
 mod refused_means_nothing_happened;
+mod scaled;
 mod shop;
 mod sticky_first;
 mod torn_tail;

@@ -158,6 +158,11 @@ impl Running {
         let _ = self.child.wait();
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal (`-HUP`).
     pub fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::plan::{self, LOOK, SORT, View, part_name, part_of};
-use super::{Ask, Held, Known, Life};
+use super::{Ask, Entry, Held, Known, Life};
 use crate::store::{Duties, Store, StoreError};
 
 /// How often a life says that it lives, for each time that it may be silent: two in a row may be lost.
@@ -34,14 +34,14 @@ struct Keeper {
 }
 
 /// Begins a life and takes what is free.
-pub(super) async fn begin(store: Store, parts: u32, hold: Duration) -> Result<Life, StoreError> {
+pub(super) async fn begin(entry: Entry) -> Result<Life, StoreError> {
     let (answer, answered) = oneshot::channel();
     let (asks, asked) = mpsc::channel(ASKS_MAX);
     let failed = |error: std::io::Error| StoreError::Unavailable(format!("can't start a thread: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let name = format!("{} keeper", store.name());
+    let name = format!("{} keeper", entry.store.name());
     let work = async move {
-        match enter(store, parts, hold).await {
+        match enter(entry).await {
             Ok(keeper) => {
                 if answer.send(Ok((keeper.token, Arc::clone(&keeper.known)))).is_ok() {
                     keeper.run(asked).await;
@@ -56,7 +56,8 @@ pub(super) async fn begin(store: Store, parts: u32, hold: Duration) -> Result<Li
     Ok(Life { token, known, asks })
 }
 
-async fn enter(store: Store, parts: u32, hold: Duration) -> Result<Keeper, StoreError> {
+async fn enter(entry: Entry) -> Result<Keeper, StoreError> {
+    let Entry { store, parts, hold, holder } = entry;
     let duties = open(&store).await?;
     let mut names = vec![LOOK.to_owned()];
     if parts > 0 {
@@ -66,7 +67,6 @@ async fn enter(store: Store, parts: u32, hold: Duration) -> Result<Keeper, Store
     }
     duties.make(&names).await?;
     let begun = Instant::now();
-    let holder = format!("{}/{}", host(), std::process::id());
     let token = duties.enter(&holder, hold).await?;
     let known = Known { sure_until: Mutex::new(begun + hold), held: watch::Sender::new(Held::default()) };
     let mut keeper = Keeper { store, duties: Some(duties), token, hold, known: Arc::new(known), renewed: begun };
@@ -79,11 +79,6 @@ async fn open(store: &Store) -> Result<Duties, StoreError> {
         Some(postgres) => postgres.duties().await,
         None => Err(StoreError::Closed),
     }
-}
-
-/// For people who look into the table.
-fn host() -> String {
-    std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned())
 }
 
 impl Keeper {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::service::Service;
 use crate::store::{Store, StoreError};
 
 /// What a life has to do.
@@ -36,6 +37,20 @@ enum Ask {
     Leave(oneshot::Sender<()>),
 }
 
+/// What a life begins with.
+struct Entry {
+    store: Store,
+    parts: u32,
+    hold: Duration,
+    holder: String,
+}
+
+/// For people who look into the table.
+fn host_and_process() -> String {
+    let host = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+    format!("{}/{}", host.as_deref().unwrap_or("localhost"), std::process::id())
+}
+
 /// What a life's keeper and its worker share.
 struct Known {
     /// Until when nobody else can have declared it dead, by this machine's clock.
@@ -52,10 +67,18 @@ pub(crate) struct Life {
 
 impl Life {
     /// Begins a life; `None` where one process has the store. When this gives `Ok`, what was free is taken.
-    pub(crate) async fn enter(store: &Store, parts: u32, hold: Duration) -> Result<Option<Arc<Self>>, StoreError> {
+    pub(crate) async fn enter(store: &Store, service: &Service, parts: u32) -> Result<Option<Arc<Self>>, StoreError> {
         match store.postgres() {
             None => Ok(None),
-            Some(_) => keeper::begin(store.clone(), parts, hold).await.map(|life| Some(Arc::new(life))),
+            Some(_) => {
+                let entry = Entry {
+                    store: store.clone(),
+                    parts,
+                    hold: service.options.hold,
+                    holder: service.place.clone().unwrap_or_else(host_and_process),
+                };
+                keeper::begin(entry).await.map(|life| Some(Arc::new(life)))
+            }
         }
     }
 

@@ -39,5 +39,5 @@ mod tests {
     }
 
     /// Written down when the hash was chosen.
-    const KNOWN: [u32; 4] = [0, 0, 0, 0];
+    const KNOWN: [u32; 4] = [0, 0, 5, 3];
 }

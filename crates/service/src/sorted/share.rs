@@ -23,7 +23,7 @@ use crate::worker::wait::until;
 use crate::{inbox, wire};
 
 /// How many rows one look into the table brings, over all parts.
-const ROWS_MAX: i64 = 256;
+const ROWS_MAX: i64 = 512;
 
 /// How often the table is looked at unasked while something came a moment ago, and while nothing does: another process has
 /// sorted it.

@@ -11,6 +11,7 @@ mod url;
 mod value;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use headwater_event::Health;
 
@@ -24,6 +25,24 @@ pub use self::statement::{Migration, Statement};
 pub use self::url::StoreUrl;
 pub(crate) use self::url::check_name;
 pub use self::value::{Row, Value};
+
+static LEASES: Statement = Statement::new(
+    "SELECT d.name, w.holder, d.token, w.until - (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::BIGINT
+     FROM kit_duty d LEFT JOIN kit_worker w ON w.token = d.token ORDER BY d.name",
+);
+
+/// Something that must be done once for a service, and who does it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// What: `look` (timers, what was put aside, what the dead have left to say), `sort` (taking events from the bus), `part/N`.
+    pub name: String,
+    /// Which process has it; none while it changes hands.
+    pub holder: Option<String>,
+    /// The number of that process's life, which only grows.
+    pub fence: Option<i64>,
+    /// For how long it is sure of it without another word, by the server's clock.
+    pub left: Duration,
+}
 
 /// A service's tables. Clones are the same store.
 #[derive(Clone)]
@@ -96,6 +115,27 @@ impl Store {
             Kind::Sqlite(_) => None,
             Kind::Postgres(postgres) => Some(postgres),
         }
+    }
+
+    /// What must be done once for this service, and who does it: for people and their consoles. Empty on SQLite, where one
+    /// process has the file.
+    ///
+    /// # Errors
+    /// When the store isn't there, or no service has run on it.
+    pub async fn leases(&self) -> Result<Vec<Lease>, StoreError> {
+        if self.postgres().is_none() {
+            return Ok(Vec::new());
+        }
+        let rows = self.reader().query(&LEASES, &[]).await?;
+        let lease = |row: &Row| {
+            Ok(Lease {
+                name: row.text(0)?.to_owned(),
+                holder: row.text_opt(1)?.map(str::to_owned),
+                fence: row.int_opt(2)?,
+                left: Duration::from_micros(u64::try_from(row.int_opt(3)?.unwrap_or(0)).unwrap_or(0)),
+            })
+        };
+        rows.iter().map(lease).collect()
     }
 
     /// Prepares each of these statements, for tests: what one engine reads the other one must read, too.

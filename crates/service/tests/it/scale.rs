@@ -83,7 +83,7 @@ async fn several_workers_share_the_keys_and_each_key_keeps_its_order() {
     let second = worker(&house, &calls, ServiceOptions::default()).await;
     let third = worker(&house, &calls, ServiceOptions::default()).await;
     publish(&house, 400, 400).await;
-    let waited = shares_become(&house, &[2, 3, 3]).await;
+    let waited = shares_become(&house, &[8, 8, 8]).await;
     assert!(waited < TAKEOVER_MAX, "newcomers got their share after {waited:?}");
     publish(&house, 800, 1_200).await;
     house.settled("books").await;
@@ -93,7 +93,7 @@ async fn several_workers_share_the_keys_and_each_key_keeps_its_order() {
     }
     let begun = Instant::now();
     third.0.stop().await;
-    shares_become(&house, &[4, 4]).await;
+    shares_become(&house, &[12, 12]).await;
     assert!(begun.elapsed() < Duration::from_secs(3), "who leaves in good order is not waited for");
     publish(&house, 2_000, 200).await;
     house.settled("books").await;
@@ -112,13 +112,13 @@ async fn who_dies_is_replaced_within_five_seconds_and_its_keys_keep_their_order(
     let calls = Calls::default();
     let first = worker(&house, &calls, ServiceOptions::default()).await;
     let second = worker(&house, &calls, ServiceOptions::default()).await;
-    shares_become(&house, &[4, 4]).await;
+    shares_become(&house, &[12, 12]).await;
     publish(&house, 0, 500).await;
     // The first one sorts and looks: all that must be done once has to change hands.
     drop(first);
     let begun = Instant::now();
     publish(&house, 500, 500).await;
-    shares_become(&house, &[8]).await;
+    shares_become(&house, &[24]).await;
     let waited = begun.elapsed();
     assert!(waited < TAKEOVER_MAX, "{waited:?}");
     house.settled("books").await;
