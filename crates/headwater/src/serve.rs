@@ -218,6 +218,7 @@ impl House<'_> {
             logins,
             mqtt: mqtt.cloned(),
             nodes: nodes.clone(),
+            stores: apps.stores.clone(),
             stopping: stop.listen(),
         };
         let mut routes = apps.routes.clone();
