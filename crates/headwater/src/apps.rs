@@ -19,6 +19,8 @@ use crate::config::{App, Config, Role};
 #[derive(Default)]
 pub struct Apps {
     services: Vec<(&'static str, Shared)>,
+    /// The stores that are open here.
+    pub stores: Vec<Store>,
     /// Their routes.
     pub routes: Router,
     /// Those whose page is served here.
@@ -73,6 +75,7 @@ impl Apps {
         }
         let stock = Self::open(ground, inventory::NAME).await?;
         let orders = Self::open(ground, order::NAME).await?;
+        self.stores.extend([stock.clone(), orders.clone()]);
         if has(Role::Inventory) {
             self.run(ground, inventory::service(), &stock).await?;
         }
@@ -104,6 +107,7 @@ impl Apps {
         } else {
             None
         };
+        self.stores.extend(store.clone());
         if let Some(store) = store.as_ref().filter(|_| has(Role::Processor)) {
             let processor = ProcessorSettings { window: settings.window, record_kept: settings.record_kept };
             self.run(ground, alerts::processor(processor), store).await?;

@@ -222,6 +222,7 @@ impl House<'_> {
             logins,
             mqtt: mqtt.cloned(),
             nodes: nodes.clone(),
+            stores: apps.stores.clone(),
             stopping: stop.listen(),
         };
         let mut routes = apps.routes.clone();

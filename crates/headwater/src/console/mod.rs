@@ -21,6 +21,7 @@ use headwater_edge::mqtt;
 use headwater_event::Bus;
 use headwater_eventlog::EventLog;
 use headwater_hub::Hub;
+use headwater_service::Store;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -53,6 +54,8 @@ pub struct Facts {
     pub mqtt: Option<mqtt::Front>,
     /// This process and the others.
     pub nodes: Arc<Nodes>,
+    /// The stores of services that are open here.
+    pub stores: Vec<Store>,
     /// Tells the pages that follow something to let go when the program ends.
     pub stopping: Stopping,
 }

@@ -73,7 +73,18 @@ fn place() -> Place {
     let config = Config { node_id: "test-node".into(), ..Config::default() };
     let nodes =
         Nodes::start(nodes::Start { config: &config, place: "1", hub: &hub, bus: &bus, parts: Vec::new(), lags });
-    let facts = Facts { listening, counts, apps, open: Open::No, embedded, logins, mqtt: None, nodes, stopping };
+    let facts = Facts {
+        listening,
+        counts,
+        apps,
+        open: Open::No,
+        embedded,
+        logins,
+        mqtt: None,
+        nodes,
+        stores: Vec::new(),
+        stopping,
+    };
     Place { router: routes(hub.clone(), log.clone(), facts), hub, log, access, stop, _folder: folder }
 }
 

@@ -1,9 +1,12 @@
 //! The processes that share the work, and what their engine's acknowledgements mean.
 
+use std::time::Duration;
+
 use axum::extract::{Request, State};
 use axum::response::Response;
 use headwater_edge::http::{Problem, Query};
 use headwater_event::Durability;
+use headwater_service::Store;
 use serde_json::{Value, json};
 
 use crate::console::spelling::answer;
@@ -14,12 +17,35 @@ use crate::nodes::{self, BEAT_EVERY, LOOK_EVERY, MISSED_BEATS, Seen, Watching};
 const LISTED: usize = 100;
 const LISTED_MAX: usize = 256;
 
+/// How long a store may take to say who has what; the page asks again every 2 s.
+const LEASES_WAIT: Duration = Duration::from_secs(1);
+
 /// `GET /v1/admin/nodes`
 pub async fn list(State(console): State<Console>, request: Request) -> Result<Response, Problem> {
     let query = Query::read(request.uri().query(), &["after", "limit"])?;
     let after = query.get("after");
     let limit = query.limit(LISTED, LISTED_MAX)?;
-    Ok(answer(&list_of(&console.0, after, limit)))
+    let mut list = list_of(&console.0, after, limit);
+    list["leases"] = leases(&console.0.facts.stores).await;
+    Ok(answer(&list))
+}
+
+/// What one process has at a time, of every service whose store this process knows; `null` where nothing is leased.
+async fn leases(stores: &[Store]) -> Value {
+    let mut rows = Vec::new();
+    for store in stores {
+        // A store that gives no answer is told by /readyz; the other processes are told here all the same.
+        let Ok(Ok(leases)) = tokio::time::timeout(LEASES_WAIT, store.leases()).await else { continue };
+        rows.extend(leases.into_iter().map(|lease| {
+            json!({
+                "name": format!("{}/{}", store.name(), lease.name),
+                "holder": lease.holder,
+                "fence": lease.fence,
+                "left_ms": u64::try_from(lease.left.as_millis()).unwrap_or(u64::MAX),
+            })
+        }));
+    }
+    if rows.is_empty() { Value::Null } else { rows.into() }
 }
 
 fn list_of(shared: &Shared, after: Option<&str>, limit: usize) -> Value {
@@ -50,7 +76,6 @@ fn list_of(shared: &Shared, after: Option<&str>, limit: usize) -> Value {
         "ended": count(nodes::State::Ended),
         "nodes": page.iter().take(limit).map(|seen| row(seen, nodes.me())).collect::<Vec<_>>(),
         "next": next,
-        "leases": Value::Null,
     })
 }
 
