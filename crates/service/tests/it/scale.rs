@@ -69,7 +69,7 @@ async fn shares_become(house: &House, expected: &[i64]) -> Duration {
     let begun = Instant::now();
     while shares(house).await != expected {
         assert!(begun.elapsed() < Duration::from_secs(30), "{:?} and never {expected:?}", shares(house).await);
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await; // sleep: the table tells nobody
     }
     begun.elapsed()
 }
@@ -198,7 +198,7 @@ async fn an_event_that_is_given_up_is_a_dead_letter_of_the_group_and_can_be_revi
     let begun = Instant::now();
     while house.int("books", "SELECT COUNT(*) FROM entry").await == 0 {
         assert!(begun.elapsed() < Duration::from_secs(30));
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await; // sleep: the table tells nobody
     }
     house.settled("books").await;
     running.stop().await;
