@@ -81,6 +81,8 @@ pub(crate) struct Batch {
     /// This lane's life, which its rows in the outbox carry, and where their numbers go on.
     pub(crate) worker: [u8; 16],
     pub(crate) row_number: i64,
+    /// Since which number it isn't known which of this lane's rows there are, as the answer to a commit was lost.
+    pub(crate) in_doubt: Option<i64>,
     /// Whether there's room to put an event aside.
     pub(crate) may_park: bool,
     /// Whether it's the first of a start: draws the store's key, and fills its tables if they're empty.
@@ -105,6 +107,8 @@ pub(crate) enum Fate {
 pub(crate) struct Outcome {
     /// Of each item.
     pub(crate) fates: Vec<Fate>,
+    /// What commits in doubt have left in the outbox after all: it leaves first.
+    pub(crate) left: Vec<Sealed>,
     /// What leaves after the commit, in its order.
     pub(crate) rows: Vec<Sealed>,
     /// When a timer or a parked event of this batch is due next.
@@ -153,6 +157,10 @@ pub(crate) async fn run(engine: &mut Engine<'_>, context: &Context, batch: &Batc
             stopped.insert(key);
         }
         run.outcome.fates.push(fate);
+    }
+    if let Some(since) = batch.in_doubt {
+        // The same items as then: their rows have waited for the end of those commits.
+        run.outcome.left = outbox::of_lane(run.engine, batch.worker, since).await?;
     }
     run.close(batch).await
 }

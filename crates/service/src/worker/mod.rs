@@ -150,6 +150,7 @@ impl Worker {
             not_before: None,
             worker: worker(at),
             row_number: 1,
+            in_doubt: None,
         });
         Ok(Self {
             places: places.collect(),
@@ -272,6 +273,7 @@ impl Worker {
             sweep: self.look.sweep(now, self.context.service.options.inbox_keep),
             worker: place.worker,
             row_number: place.row_number,
+            in_doubt: place.in_doubt,
             may_park: self.look.parked() < PARKED_MAX,
             is_first: false,
         };

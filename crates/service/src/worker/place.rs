@@ -25,6 +25,8 @@ pub(super) struct Place {
     /// This lane's rows in the outbox.
     pub(super) worker: [u8; 16],
     pub(super) row_number: i64,
+    /// Since which of them it isn't known which there are.
+    pub(super) in_doubt: Option<i64>,
 }
 
 impl Place {
