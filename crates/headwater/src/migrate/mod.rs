@@ -10,7 +10,7 @@ mod sum;
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::Args;
 use headwater_event::{Bus, Replay};
 use serde_json::json;
@@ -19,7 +19,8 @@ use crate::cli::SettingArgs;
 use crate::config::{self, Config, EMBEDDED, Sources, without_password};
 use crate::engine;
 use crate::exit;
-use crate::signals::{Asked, Signals};
+use crate::signals::Signals;
+use crate::start_wait::{Away, StartWait};
 use progress::Progress;
 use source::Source;
 use sum::Seen;
@@ -69,7 +70,7 @@ pub fn run(args: &MigrateArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // Before anything is written: from then on a signal finds us listening.
-        let signals = Signals::listen()?;
+        let mut signals = Signals::listen()?;
         let source = Source::open(&config.log)?;
         if args.dry_run {
             return survey(&source, &config, args.json).await;
@@ -77,7 +78,7 @@ pub fn run(args: &MigrateArgs) -> anyhow::Result<()> {
         let work = Box::pin(migrate(&source, &config, args));
         let done = tokio::select! {
             done = work => done,
-            name = told_to_end(signals) => {
+            name = signals.told_to_end() => {
                 bail!("{name}: stopped; what the engine has acknowledged stays there, and the same command goes on from it")
             }
         };
@@ -95,14 +96,6 @@ fn settings(args: &MigrateArgs) -> anyhow::Result<Config> {
     };
     let loaded = Sources::gather(&settings).and_then(|sources| config::load(&sources));
     Ok(loaded.map_err(|faults| exit::Usage(faults.to_string()))?.config)
-}
-
-async fn told_to_end(mut signals: Signals) -> &'static str {
-    loop {
-        if let Asked::End(name) = signals.asked().await {
-            return name;
-        }
-    }
 }
 
 /// Says what there is.
@@ -148,7 +141,8 @@ async fn survey(source: &Source, config: &Config, json: bool) -> anyhow::Result<
 
 async fn migrate(source: &Source, config: &Config, args: &MigrateArgs) -> anyhow::Result<()> {
     let instance = format!("migrate-{}", source.epoch());
-    let engine = engine::link(config, instance.clone()).await?;
+    let mut start_wait = StartWait::new(config.start_wait);
+    let engine = start_wait.reach(async || engine::link(config, instance.clone()).await).await?;
     let bus = engine.bus();
     let outcome = match bus.abilities().replay {
         Replay::Full => all(source, &*bus).await?,
@@ -160,7 +154,9 @@ async fn migrate(source: &Source, config: &Config, args: &MigrateArgs) -> anyhow
             let copied = states::copy(source, &bus, &mut progress).await?;
             progress.finish();
             // What this connection wrote it would tell from memory.
-            let other = engine::link(config, format!("{instance}-check")).await?;
+            let other = engine::link(config, format!("{instance}-check")).await;
+            // It was there a moment ago: that it isn't now is no fault of the settings.
+            let other = other.map_err(|(Away::Passing(why) | Away::Final(why))| anyhow!(why))?;
             let sum = states::verify(source, other.bus(), &copied).await?;
             other.close().await;
             let events = source.head() - source.freed();

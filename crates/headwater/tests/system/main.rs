@@ -17,6 +17,12 @@ mod mqtt_rumqttc;
 mod nats_server;
 mod power;
 mod program;
+// As the engines' own tests start them.
+#[cfg(feature = "engines")]
+#[allow(dead_code, reason = "not all that it can is needed here")]
+#[path = "../../../link/tests/it/rabbit.rs"]
+mod rabbit;
+mod relay;
 
 mod alerts;
 mod bounded;
@@ -31,5 +37,6 @@ mod nothing_twice_from_a_resending_client;
 mod overload_is_refused_not_suffered;
 mod refused_means_nothing_happened;
 mod shop;
+mod start_wait;
 mod sticky_first;
 mod torn_tail;

@@ -27,6 +27,11 @@ pub const PLAIN: &str = "persistence false\nallow_anonymous true\n";
 /// One that saves each change of its sessions as it happens, and all when it's told to end.
 pub const KEEPS: &str = "persistence true\nautosave_on_changes true\nautosave_interval 1\nallow_anonymous true\n";
 
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
 impl Mosquitto {
     /// Starts one that drops nothing behind a slow subscriber.
     pub fn start() -> Self {
@@ -43,7 +48,7 @@ impl Mosquitto {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path());
         for _ in 0..STARTS_MAX {
-            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+            let port = free_port();
             if let Some(child) = spawn(folder.path(), port, more) {
                 return Self { folder, port, child, more };
             }
