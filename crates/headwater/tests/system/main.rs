@@ -26,6 +26,7 @@ mod relay;
 
 mod alerts;
 mod bounded;
+mod bridge_links;
 mod bridges;
 mod catch_up;
 mod durable_before_ack;
