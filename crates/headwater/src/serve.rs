@@ -17,7 +17,7 @@ use crate::access::{self, Reloading};
 use crate::apps::{self, Apps, Ground};
 use crate::bridge::Bridges;
 use crate::cli::ServeArgs;
-use crate::config::{self, App, Config, Loaded, Role, Sources};
+use crate::config::{self, App, Config, Loaded, Logging, Role, Sources};
 use crate::console::{self, Facts};
 use crate::engine::Engine;
 use crate::exit;
@@ -42,7 +42,7 @@ const SILENT: &str = "async_nats=off,lapin=off";
 pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let loaded = Sources::gather(&args.settings).and_then(|sources| config::load(&sources));
     let loaded = loaded.map_err(|faults| exit::Usage(faults.to_string()))?;
-    tell_on_stderr(&loaded.config);
+    tell_on_stderr(&loaded.config.logging);
     open_files::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -298,12 +298,13 @@ fn ready_file(args: &ServeArgs) -> Option<PathBuf> {
     args.ready_file.clone().or_else(|| std::env::var_os("HEADWATER_READY_FILE").map(PathBuf::from))
 }
 
-fn tell_on_stderr(config: &Config) {
+/// From now on what happens is told on stderr, as the settings say.
+pub fn tell_on_stderr(logging: &Logging) {
     let subscriber = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_env_filter(tracing_subscriber::EnvFilter::new(format!("{SILENT},{}", config.logging.level)));
-    if config.logging.json {
+        .with_env_filter(tracing_subscriber::EnvFilter::new(format!("{SILENT},{}", logging.level)));
+    if logging.json {
         subscriber.json().init();
     } else {
         subscriber.init();

@@ -1,5 +1,7 @@
-//! `headwater migrate`: what a log has, taken over by a real nats-server and by a broker, through kills and a second run.
+//! `headwater migrate`: what a log has, taken over by a real nats-server, by RabbitMQ and by a broker, through kills and a second run.
 
+#[cfg(feature = "engines")]
+mod into_amqp;
 #[cfg(feature = "engines")]
 mod into_nats;
 
