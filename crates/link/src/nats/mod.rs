@@ -1,8 +1,10 @@
 //! NATS JetStream as the bus: one stream is the log, its sequence numbers are the places.
 //!
-//! A group is a durable pull consumer, a copy is known by its message id, a latest state is the last message of a subject.
+//! A group is a durable pull consumer (one after the other where one process at a time reads it, see `durables`), a copy is known
+//! by its message id, a latest state is the last message of a subject.
 //! `docs/engines.md` says what an acknowledgement means there and what is asked of the server.
 
+mod durables;
 mod letters;
 mod means;
 mod publisher;
@@ -32,6 +34,7 @@ use crate::address::Address;
 use crate::local::lock;
 use crate::local::member::ANSWER_TIME_MAX;
 use crate::local::member::Seated;
+use crate::local::wait::Bell;
 use crate::version;
 use publisher::{BATCHES_MAX, Job};
 use reader::Reader;
@@ -84,7 +87,15 @@ impl Nats {
     /// Connects, asks the server what it is, and makes the streams when they aren't there.
     pub(crate) async fn open(address: Address, clock: Clock) -> Result<Self, LinkError> {
         let sentence = |why: &str| format!("the engine {address} {why}");
-        let mut options = ConnectOptions::new().connection_timeout(CONNECT_TIME_MAX);
+        let connected = Arc::new(Bell::new());
+        let bell = Arc::clone(&connected);
+        let heard = move |event| {
+            if matches!(event, async_nats::Event::Connected) {
+                bell.ring();
+            }
+            std::future::ready(())
+        };
+        let mut options = ConnectOptions::new().connection_timeout(CONNECT_TIME_MAX).event_callback(heard);
         if let Some(user) = &address.user {
             options = options.user_and_password(user.clone(), address.password.clone().unwrap_or_default());
         }
@@ -126,7 +137,7 @@ impl Nats {
             means::NoPage::Unreachable(why) => LinkError::Unreachable(sentence(&why)),
             means::NoPage::Other(why) => LinkError::Refused(sentence(&why)),
         })?;
-        let shared = Arc::new(Shared::new(address, clock, ack_wait, context, streams));
+        let shared = Arc::new(Shared::new(address, clock, ack_wait, context, connected, streams));
         let (jobs, waiting) = mpsc::channel(BATCHES_MAX);
         tokio::spawn(publisher::run(Arc::clone(&shared), waiting));
         tokio::spawn(Arc::clone(&shared).keep_looking());
@@ -146,6 +157,9 @@ impl Nats {
     }
 
     async fn sit(&self, group: &GroupName, options: GroupOptions) -> Result<Seated<Seat>, BusError> {
+        if options.alone {
+            return self.sit_alone(group, options).await;
+        }
         loop {
             if self.shared.is_closed() {
                 return Err(BusError::Closed);
@@ -169,18 +183,35 @@ impl Nats {
         }
     }
 
+    /// Takes the place of whoever has it, here too.
+    async fn sit_alone(&self, group: &GroupName, options: GroupOptions) -> Result<Seated<Seat>, BusError> {
+        if self.shared.is_closed() {
+            return Err(BusError::Closed);
+        }
+        if let Some(before) = lock(&self.shared.seats).remove(group) {
+            before.end();
+        }
+        let seat = Seat::begin(&self.shared, group, options.clone()).await?;
+        let mut seats = lock(&self.shared.seats);
+        if self.shared.is_closed() {
+            seat.end();
+            return Err(BusError::Closed);
+        }
+        if let Some(before) = seats.insert(group.clone(), Arc::clone(&seat)) {
+            before.end();
+        }
+        let lease = options.lease;
+        let id = lock(&seat.desk).join(options);
+        drop(seats);
+        Ok(Seated { seat, id, lease })
+    }
+
     async fn forget(&self, group: &GroupName) -> Result<(), BusError> {
         if let Some(seat) = lock(&self.shared.seats).remove(group) {
             seat.end();
         }
+        durables::forget(&self.shared, group).await?;
         let token = subjects::group(group);
-        for stream in [&self.shared.stream, &self.shared.letters] {
-            if let Err(error) = stream.delete_consumer(&token).await
-                && stream.consumer_info(&token).await.is_ok()
-            {
-                return Err(self.shared.storage(error));
-            }
-        }
         letters::forget(&self.shared, &format!("{}{token}.>", subjects::DEAD)).await?;
         letters::forget(&self.shared, &format!("{}{token}.>", subjects::AGAIN)).await
     }
@@ -408,18 +439,25 @@ impl Bus for Nats {
     ) -> Later<'_, Result<(), BusError>> {
         let group = group.clone();
         Box::pin(async move {
-            seat::consumer(&self.shared, &group, &options).await?;
+            durables::of_log(&self.shared, &group, &options).await?;
             letters::keep(&self.shared, &group, &letters).await
         })
     }
 
     fn lag<'a>(&'a self, group: &'a GroupStat) -> Later<'a, Result<Lag, BusError>> {
         Box::pin(async move {
-            let asking = self.shared.stream.consumer_info(subjects::group(&group.name));
-            let told = tokio::time::timeout(ANSWER_TIME_MAX, asking).await.map_err(|_| self.shared.late())?;
-            let told = told.map_err(|error| self.shared.storage(error))?;
+            let seat = lock(&self.shared.seats).get(&group.name).cloned();
+            let asking = async {
+                let name = match &seat {
+                    Some(seat) => Some(seat.durable.clone()),
+                    None => durables::current(&self.shared, &group.name).await?,
+                };
+                let Some(name) = name else { return Err(self.shared.storage("has no such group")) };
+                self.shared.stream.consumer_info(name).await.map_err(|error| self.shared.storage(error))
+            };
+            let told = tokio::time::timeout(ANSWER_TIME_MAX, asking).await.map_err(|_| self.shared.late())??;
             // The oldest of all may be with another process; each tells the oldest of its own.
-            let since = lock(&self.shared.seats).get(&group.name).and_then(|seat| lock(&seat.desk).lag().since);
+            let since = seat.and_then(|seat| lock(&seat.desk).lag().since);
             Ok(Lag { events: told.num_pending + told.num_ack_pending as u64, is_exact: true, since })
         })
     }

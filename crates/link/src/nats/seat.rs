@@ -3,22 +3,24 @@
 //! The server knows which deliveries are out and brings them again when nobody says in time that they are worked on; the
 //! desk knows leases, attempts and waits. An acknowledgement counts when the server has confirmed it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::future::ready;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::pull::Config;
-use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy};
-use async_nats::jetstream::message::{AckKind, Acker, PublishMessage};
-use async_nats::jetstream::{self};
+use async_nats::client::{Request, RequestError};
+use async_nats::jetstream;
+use async_nats::jetstream::message::{AckKind, PublishMessage};
+use async_nats::{Client, Subject};
 use futures_util::{FutureExt as _, StreamExt as _};
-use headwater_event::{BusError, Clock, EventId, Filter, GroupName, GroupOptions, Later, Position, Seq, Start};
+use headwater_event::{BusError, Clock, EventId, GroupName, GroupOptions, Later, Position, Seq};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval_at, sleep};
 
+use super::ACK_TIME_MAX;
+use super::durables::{self, AT_ONCE, Durables, Pull};
 use super::letters;
 use super::shared::{Shared, stopped};
 use super::{spelling, subjects};
@@ -29,32 +31,32 @@ use crate::local::{self, lock};
 /// How often the server hears that deliveries are worked on while it waits for an answer: two of these may get lost.
 const PROGRESSES: u32 = 3;
 
-/// How many deliveries are asked for at a time.
-const AT_ONCE: usize = 64;
-
-/// How long a group without members keeps its deliveries here.
+/// How long a group without members keeps its deliveries here, unless its one member is to be alone.
 const LINGER: Duration = Duration::from_secs(10);
 
 /// The wait before a consumer is asked again.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
 
-/// How often a confirmation is asked for; each try has the client's own time limit of 5 s.
+/// How often a confirmation is asked for, each time for as long as the server may take.
 const CONFIRM_TRIES: u32 = 5;
-
-/// Where a consumer's filters are written down, a line each: its subjects may say more than they do.
-const FILTERS: &str = "headwater-filters";
-
-type Pull = Consumer<Config>;
 
 /// One group's deliveries here.
 pub(super) struct Seat {
     pub name: GroupName,
+    /// What the server calls the group.
+    pub durable: String,
+    /// Whether this process is the group's only one.
+    pub is_alone: bool,
+    /// How often the server had been connected to when the seat began.
+    connects: u64,
+    /// The number of the delivery that came last, of one who is alone.
+    brought_last: AtomicU64,
     pub desk: Mutex<Desk>,
     pub bell: Bell,
     pub dead: AtomicUsize,
     shared: Arc<Shared>,
     /// What the server waits for an answer to.
-    ackers: Mutex<BTreeMap<Handle, Brought>>,
+    unanswered: Mutex<BTreeMap<Handle, Brought>>,
     next_handle: Mutex<Handle>,
     /// How often the server hears that deliveries are worked on.
     progress_every: Duration,
@@ -66,56 +68,7 @@ pub(super) struct Seat {
 #[derive(Clone)]
 struct Brought {
     seq: Seq,
-    acker: Arc<Acker>,
-}
-
-/// The consumer of a group, made when there is none; and what the group wants.
-pub(super) async fn consumer(
-    shared: &Shared,
-    group: &GroupName,
-    options: &GroupOptions,
-) -> Result<(Pull, Vec<Filter>), BusError> {
-    let name = subjects::group(group);
-    if let Ok(known) = shared.stream.get_consumer::<Config>(&name).await {
-        let written = known.cached_info().config.metadata.get(FILTERS).cloned().unwrap_or_default();
-        let filters: Vec<Filter> = written.lines().filter_map(|line| line.parse().ok()).collect();
-        return Ok((known, filters));
-    }
-    let deliver_policy = match options.start {
-        Start::Oldest => DeliverPolicy::All,
-        Start::Now => DeliverPolicy::ByStartSequence { start_sequence: shared.look().await? + 1 },
-        Start::After(seq) => {
-            let head = shared.look().await?;
-            if seq > head {
-                return Err(BusError::NoSuchPosition { head: shared.head() });
-            }
-            if seq < shared.oldest().seq {
-                return Err(BusError::Gone { oldest: shared.oldest() });
-            }
-            DeliverPolicy::ByStartSequence { start_sequence: seq + 1 }
-        }
-    };
-    let lines: Vec<_> = options.filters.iter().map(ToString::to_string).collect();
-    let config = Config {
-        durable_name: Some(name),
-        deliver_policy,
-        filter_subjects: subjects::of_filters(&options.filters),
-        metadata: HashMap::from([(FILTERS.into(), lines.join("\n"))]),
-        ..config(shared, options)
-    };
-    let made = shared.stream.create_consumer(config).await.map_err(|error| shared.storage(error))?;
-    Ok((made, options.filters.clone()))
-}
-
-fn config(shared: &Shared, options: &GroupOptions) -> Config {
-    Config {
-        ack_policy: AckPolicy::Explicit,
-        ack_wait: shared.ack_wait,
-        // As many again as are worked on wait for another try, over all processes.
-        max_ack_pending: i64::try_from(options.in_flight_max.saturating_mul(2).max(AT_ONCE)).unwrap_or(i64::MAX),
-        max_deliver: -1,
-        ..Config::default()
-    }
+    answers_to: Subject,
 }
 
 impl Seat {
@@ -125,25 +78,26 @@ impl Seat {
         name: &GroupName,
         options: GroupOptions,
     ) -> Result<Arc<Self>, BusError> {
-        let (events, filters) = consumer(shared, name, &options).await?;
-        let token = subjects::group(name);
-        let again = Config {
-            durable_name: Some(token.clone()),
-            filter_subject: format!("{}{token}.>", subjects::AGAIN),
-            ..config(shared, &options)
+        let connects = shared.connects();
+        let made = match options.alone {
+            true => durables::of_one(shared, name, &options).await?,
+            false => durables::of_all(shared, name, &options).await?,
         };
-        let again =
-            shared.letters.get_or_create_consumer(&token, again).await.map_err(|error| shared.storage(error))?;
+        let Durables { name: durable, events, again, filters } = made;
         let dead = letters::count(shared, name).await?;
         // Who made the group has said how long, or who has changed it since.
         let ack_wait = [&events, &again].map(|consumer| consumer.cached_info().config.ack_wait).into_iter().min();
         let seat = Arc::new(Self {
             name: name.clone(),
+            durable,
+            is_alone: options.alone,
+            connects,
+            brought_last: AtomicU64::new(0),
             desk: Mutex::new(Desk::new(GroupOptions { filters, ..options })),
             bell: Bell::new(),
             dead: AtomicUsize::new(dead),
             shared: Arc::clone(shared),
-            ackers: Mutex::default(),
+            unanswered: Mutex::default(),
             next_handle: Mutex::new(0),
             progress_every: ack_wait.unwrap_or(shared.ack_wait) / PROGRESSES,
             left: Notify::new(),
@@ -164,10 +118,33 @@ impl Seat {
         self.bell.ring();
     }
 
+    /// One that is alone ends: another process has taken its place, or what the server has brought may be lost on the way. It
+    /// would come again late and behind what is new; who joins anew gets it first and in its order.
+    fn is_over(&self, why: &str) {
+        tracing::debug!(group = %self.name, why, "a place is over");
+        self.clear_place(&mut lock(&self.shared.seats));
+        self.end();
+    }
+
+    /// Who joins from now on begins anew; unless another has sat down here already.
+    fn clear_place(&self, seats: &mut BTreeMap<GroupName, Arc<Self>>) {
+        if seats.get(&self.name).is_some_and(|seat| std::ptr::eq(Arc::as_ptr(seat), self)) {
+            seats.remove(&self.name);
+        }
+    }
+
+    /// Whether deliveries are missing before this one.
+    fn misses_some(&self, number: u64) -> bool {
+        self.is_alone && self.brought_last.swap(number, Ordering::AcqRel) + 1 != number
+    }
+
     /// Brings what comes to the desk.
     async fn follow(self: Arc<Self>, consumer: Pull, is_again: bool) {
         let mut stopping = self.stop.subscribe();
         while let Some(why) = self.bring(&consumer, is_again).await {
+            if self.is_alone {
+                return self.is_over(&why);
+            }
             tracing::debug!(group = %self.name, why, "a consumer begins anew");
             tokio::select! {
                 () = sleep(AGAIN_AFTER) => {}
@@ -209,19 +186,24 @@ impl Seat {
         if is_again { self.brought_again(message) } else { self.brought(message) }
     }
 
-    fn handle(&self, seq: Seq, acker: Acker) -> Handle {
+    fn handle(&self, seq: Seq, answers_to: Subject) -> Handle {
         let mut next = lock(&self.next_handle);
         *next += 1;
-        lock(&self.ackers).insert(*next, Brought { seq, acker: Arc::new(acker) });
+        lock(&self.unanswered).insert(*next, Brought { seq, answers_to });
         *next
     }
 
     fn brought(&self, message: jetstream::Message) {
-        let Ok((seq, delivered)) = message.info().map(|info| (info.stream_sequence, info.delivered)) else { return };
+        let told = message.info().map(|info| (info.stream_sequence, info.delivered, info.consumer_sequence));
+        let Ok((seq, delivered, number)) = told else { return };
+        if self.misses_some(number) {
+            return self.is_over("deliveries were lost");
+        }
         let position = Position::new(self.shared.epoch, seq);
         self.shared.reached(seq);
-        let (message, acker) = message.split();
-        let handle = self.handle(seq, acker);
+        let message = message.message;
+        let Some(answers_to) = message.reply.clone() else { return };
+        let handle = self.handle(seq, answers_to);
         let mut effects = Vec::new();
         let mut desk = lock(&self.desk);
         let recorded = spelling::recorded(&message, position, self.shared.clock.now());
@@ -242,9 +224,10 @@ impl Seat {
 
     fn brought_again(&self, message: jetstream::Message) {
         let Ok((place, delivered)) = message.info().map(|info| (info.stream_sequence, info.delivered)) else { return };
-        let (message, acker) = message.split();
+        let message = message.message;
+        let Some(answers_to) = message.reply else { return };
         let letter = spelling::letter(&message.headers.unwrap_or_default(), &message.payload, self.shared.epoch);
-        let handle = self.handle(letter.as_ref().map_or(0, |letter| letter.recorded.position.seq), acker);
+        let handle = self.handle(letter.as_ref().map_or(0, |letter| letter.recorded.position.seq), answers_to);
         let mut effects = Vec::new();
         let alias = EventId::Text(format!("again/{place}").into());
         let mut desk = lock(&self.desk);
@@ -269,22 +252,36 @@ impl Seat {
     fn tell(&self, effects: Vec<Effect>) {
         for effect in effects {
             if let Effect::Acknowledge(handles) = effect {
-                let ackers = self.take(&handles);
-                tokio::spawn(async move { confirm(ackers).await });
+                let confirmed = self.confirm(&handles);
+                tokio::spawn(confirmed);
             }
         }
     }
 
-    fn take(&self, handles: &[Handle]) -> Vec<Arc<Acker>> {
-        let mut ackers = lock(&self.ackers);
-        handles.iter().filter_map(|handle| ackers.remove(handle)).map(|brought| brought.acker).collect()
+    /// Acknowledges, each with the server's confirmation; while the server is away, again and again. What is given up comes
+    /// again, and is known.
+    fn confirm(&self, handles: &[Handle]) -> impl Future<Output = Result<(), String>> + Send + 'static {
+        let mut unanswered = lock(&self.unanswered);
+        let brought: Vec<_> = handles.iter().filter_map(|handle| unanswered.remove(handle)).collect();
+        drop(unanswered);
+        let client = self.shared.context.client();
+        async move {
+            let all = brought.into_iter().map(|brought| confirmed(&client, brought.answers_to));
+            let all = futures_util::future::join_all(all).await;
+            all.into_iter().find_map(Result::err).map_or(Ok(()), |error| Err(error.to_string()))
+        }
+    }
+
+    /// Answers without waiting for anybody.
+    async fn answer(&self, brought: Brought, what: AckKind) {
+        // What doesn't arrive is as if it were not said: the delivery comes again later.
+        let _ = self.shared.context.client().publish(brought.answers_to, what.into()).await;
     }
 
     /// What is unanswered, in the order of the log: the server brings it again in the order in which it last heard of it.
     fn unanswered(&self) -> Vec<(Handle, Brought)> {
-        let ackers = lock(&self.ackers);
-        let mut unanswered: Vec<_> = ackers.iter().map(|(handle, brought)| (*handle, brought.clone())).collect();
-        drop(ackers);
+        let unanswered = lock(&self.unanswered);
+        let mut unanswered: Vec<_> = unanswered.iter().map(|(handle, brought)| (*handle, brought.clone())).collect();
         unanswered.sort_by_key(|(_, brought)| brought.seq);
         unanswered
     }
@@ -296,10 +293,10 @@ impl Seat {
             let (tell, told) = oneshot::channel();
             match effect {
                 Effect::Acknowledge(handles) => {
-                    let ackers = self.take(&handles);
+                    let confirmed = self.confirm(&handles);
                     tokio::spawn(async move {
                         // Nobody may wait.
-                        let _ = tell.send(confirm(ackers).await);
+                        let _ = tell.send(confirmed.await);
                     });
                 }
                 // All waits are on the desk, so nothing is parked.
@@ -343,7 +340,7 @@ impl Seat {
         }
         for effect in effects {
             if let Effect::Acknowledge(handles) = effect {
-                confirm(self.take(&handles)).await?;
+                self.confirm(&handles).await?;
             }
         }
         self.bell.ring();
@@ -354,21 +351,28 @@ impl Seat {
     async fn look_after(self: Arc<Self>, followers: [JoinHandle<()>; 2]) {
         let mut stopping = self.stop.subscribe();
         let mut progress = interval_at(Instant::now() + self.progress_every, self.progress_every);
+        let mut connected = self.shared.connected.listen();
         let mut alone_since: Option<Instant> = None;
         loop {
+            if self.is_alone && self.shared.connects() != self.connects {
+                self.is_over("the connection is another");
+                break;
+            }
             let alone_until = alone_since.map_or_else(|| Instant::now() + LINGER, |since| since + LINGER);
+            let mut has_left = false;
             tokio::select! {
                 _ = progress.tick() => self.say_progress().await,
-                () = self.left.notified() => {}
+                () = self.left.notified() => has_left = true,
+                () = connected.rung() => {}
                 () = tokio::time::sleep_until(alone_until) => {}
                 () = stopped(&mut stopping) => break,
             }
             let mut seats = lock(&self.shared.seats);
             if lock(&self.desk).has_members() {
                 alone_since = None;
-            } else if alone_since.get_or_insert_with(Instant::now).elapsed() >= LINGER {
+            } else if self.is_alone && has_left || alone_since.get_or_insert_with(Instant::now).elapsed() >= LINGER {
                 // Under the lock: who joins from now on begins anew.
-                seats.remove(&self.name);
+                self.clear_place(&mut seats);
                 drop(seats);
                 self.end();
                 break;
@@ -378,39 +382,34 @@ impl Seat {
         for follower in followers {
             let _ = follower.await;
         }
-        // Others may have it at once.
-        for (_, brought) in self.unanswered() {
-            let _ = brought.acker.ack_with(AckKind::Nak(None)).await;
+        // Others may have it at once. After one that was alone all begins from where it had settled.
+        for (_, brought) in self.unanswered().into_iter().filter(|_| !self.is_alone) {
+            self.answer(brought, AckKind::Nak(None)).await;
         }
-        lock(&self.ackers).clear();
+        lock(&self.unanswered).clear();
     }
 
     async fn say_progress(&self) {
         for (handle, brought) in self.unanswered() {
             // Not for what was settled meanwhile.
-            if lock(&self.ackers).contains_key(&handle) {
-                let _ = brought.acker.ack_with(AckKind::Progress).await;
+            if lock(&self.unanswered).contains_key(&handle) {
+                self.answer(brought, AckKind::Progress).await;
             }
         }
     }
 }
 
-/// Acknowledges, each with the server's confirmation; while the server is away, again and again. What is given up comes
-/// again, and is known.
-async fn confirm(ackers: Vec<Arc<Acker>>) -> Result<(), String> {
-    let confirm = async |acker: &Arc<Acker>| {
-        let mut tries = 1;
-        loop {
-            match acker.double_ack().await {
-                Err(_) if tries < CONFIRM_TRIES => tries += 1,
-                result => return result,
-            }
-            sleep(AGAIN_AFTER).await;
+/// Where nobody hears it (the consumer is gone, or its leader is another), that is no confirmation.
+async fn confirmed(client: &Client, answers_to: Subject) -> Result<(), RequestError> {
+    let mut tries = 1;
+    loop {
+        let asked = Request::new().payload(AckKind::Ack.into()).timeout(Some(ACK_TIME_MAX));
+        match client.send_request(answers_to.clone(), asked).await {
+            Err(_) if tries < CONFIRM_TRIES => tries += 1,
+            result => return result.map(drop),
         }
-    };
-    let confirmations = ackers.iter().map(confirm);
-    let all = futures_util::future::join_all(confirmations).await;
-    all.into_iter().find_map(Result::err).map_or(Ok(()), |error| Err(error.to_string()))
+        sleep(AGAIN_AFTER).await;
+    }
 }
 
 impl local::member::Seat for Seat {

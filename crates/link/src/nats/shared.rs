@@ -46,6 +46,8 @@ pub(super) struct Shared {
     /// How many dead letters are on their way.
     pub burying: AtomicU64,
     pub bell: Bell,
+    /// Rung when the server is connected to.
+    pub connected: Arc<Bell>,
 }
 
 /// Resolves when all is to end.
@@ -103,6 +105,7 @@ impl Shared {
         clock: Clock,
         ack_wait: Duration,
         context: Context,
+        connected: Arc<Bell>,
         (stream, letters): (Stream, Stream),
     ) -> Self {
         let info = stream.cached_info();
@@ -123,8 +126,14 @@ impl Shared {
             through: AtomicU64::new(0),
             burying: AtomicU64::new(0),
             bell: Bell::new(),
+            connected,
             stream,
         }
+    }
+
+    /// How often the server has been connected to.
+    pub(super) fn connects(&self) -> u64 {
+        self.context.client().statistics().connects.load(Ordering::Acquire)
     }
 
     pub(super) fn head(&self) -> Position {

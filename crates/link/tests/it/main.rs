@@ -1,6 +1,7 @@
 //! The engines against what they are to stand in for: the contract of the bus, broken brokers, broken connections.
 #![allow(clippy::unwrap_used, reason = "what fails in a test is told by its place")]
 
+mod alone;
 #[cfg(feature = "engines")]
 mod amqp;
 #[cfg(feature = "engines")]
@@ -12,6 +13,8 @@ mod headwater;
 mod mosquitto;
 #[cfg(feature = "engines")]
 mod nats;
+#[cfg(feature = "engines")]
+mod nats_alone;
 #[cfg(feature = "engines")]
 mod rabbit;
 mod talk;

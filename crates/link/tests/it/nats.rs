@@ -193,18 +193,18 @@ async fn opened(url: &str) -> Engine {
 }
 
 /// A server on free ports.
-struct Nats {
+pub struct Nats {
     folder: tempfile::TempDir,
     program: std::path::PathBuf,
     sync: String,
     more: String,
-    port: u16,
+    pub port: u16,
     monitor: u16,
     child: Child,
 }
 
 impl Nats {
-    fn start(sync: &str) -> Self {
+    pub fn start(sync: &str) -> Self {
         Self::of(&program(), sync)
     }
 
@@ -232,7 +232,7 @@ impl Nats {
         panic!("{} doesn't start", program.display());
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}?monitor=127.0.0.1:{}", self.port, self.monitor)
     }
 
