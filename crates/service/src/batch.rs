@@ -5,17 +5,16 @@
 //! the caller commits. Nothing here knows the bus.
 
 use std::collections::HashSet;
-use std::sync::{Arc, OnceLock};
 
-use headwater_event::{Backoff, Clock, Delivery, Event, Time};
+use headwater_event::{Backoff, Delivery, Event, Time};
 
+pub(crate) use crate::context::Context;
 use crate::effects::Effects;
 use crate::failure::Failure;
 use crate::ids::{Cause, Namer};
 use crate::late::{self, Late};
 use crate::outbox::{self, RowId, Sealed};
 use crate::parked::{self, Parked};
-use crate::service::Service;
 use crate::store::{Engine, StoreError};
 use crate::timers::{self, Due, Timer};
 use crate::tx::{KEY_LEN_MAX, Tx};
@@ -32,26 +31,6 @@ pub(crate) const PARKED_MAX: usize = 100_000;
 /// How often a worker may die with an event in hand, for each attempt that a handler has: beyond that it may be the event that
 /// kills it. A process that is killed a few dozen times by others makes no dead letters.
 const DEATHS_PER_ATTEMPT_MAX: u32 = 8;
-
-/// What all batches of a worker share.
-pub(crate) struct Context {
-    pub(crate) service: Arc<Service>,
-    /// Known once the first batch has run.
-    pub(crate) namer: OnceLock<Namer>,
-    pub(crate) clock: Clock,
-    /// Where parked events go whose time is over.
-    pub(crate) late_topic: String,
-}
-
-impl Context {
-    /// What an event is about.
-    pub(crate) fn key_of(&self, event: &Event) -> Option<Box<str>> {
-        // A panic in it must not end the worker.
-        let key_of = self.service.key_of.as_ref()?;
-        let key = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| key_of(event)));
-        key.ok().flatten().map(String::into_boxed_str)
-    }
-}
 
 /// Something to be handled, and what it's about.
 #[derive(Debug)]
