@@ -28,6 +28,28 @@ pub enum LinkError {
     NotDurable(String),
 }
 
+/// The longest sentence of ours: what a server says of itself stands in it, and whoever that is may say anything.
+const SENTENCE_LEN_MAX: usize = 400;
+
+impl LinkError {
+    /// In one line and no more, whatever a server has said.
+    fn tidied(self) -> Self {
+        let tidy = |why: String| {
+            let words: Vec<&str> =
+                why.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect();
+            let mut line = words.join(" ");
+            line.truncate(line.floor_char_boundary(SENTENCE_LEN_MAX));
+            line
+        };
+        match self {
+            Self::Url(why) => Self::Url(why),
+            Self::Unreachable(why) => Self::Unreachable(tidy(why)),
+            Self::Refused(why) => Self::Refused(tidy(why)),
+            Self::NotDurable(why) => Self::NotDurable(tidy(why)),
+        }
+    }
+}
+
 /// Where MQTT brokers, NATS servers and RabbitMQ listen.
 const MQTT_PORT: u16 = 1_883;
 #[cfg(feature = "engines")]
@@ -101,6 +123,10 @@ impl Engine {
 /// In one sentence, which never shows a password: the address is wrong, the engine can't be reached, it says no, or its
 /// acknowledgement means less than [`Options::require`].
 pub async fn open(url: &str, options: Options) -> Result<Engine, LinkError> {
+    try_open(url, options).await.map_err(LinkError::tidied)
+}
+
+async fn try_open(url: &str, options: Options) -> Result<Engine, LinkError> {
     let Some((scheme, rest)) = url.split_once("://") else {
         return Err(LinkError::Url("it begins with `mqtt://`, `nats://` or `amqp://`".into()));
     };
@@ -155,5 +181,18 @@ const fn word(durability: Durability) -> &'static str {
         Durability::Written => "written but not on a disk for certain",
         Durability::Quorum => "with a quorum of machines",
         Durability::Synced => "on a disk",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_is_one_line_whatever_a_server_says() {
+        let said = format!("the engine nats://x says: 'HTTP/1.1 400\r\n\u{1b}[2J  {}", "ü".repeat(1_000));
+        let LinkError::Unreachable(line) = LinkError::Unreachable(said).tidied() else { panic!("another kind") };
+        assert!(line.starts_with("the engine nats://x says: 'HTTP/1.1 400 [2J üü"), "{line}");
+        assert!(line.len() <= SENTENCE_LEN_MAX && !line.contains(char::is_control));
     }
 }

@@ -1,4 +1,4 @@
-//! The other side of it, for the commands: a connection to a hub that speaks TLS.
+//! The other side of it, for commands and bridges: a connection to a server that speaks TLS.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -8,13 +8,16 @@ use std::sync::Arc;
 use headwater_event::Clock;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, Connection};
+use rustls::{CertificateError, ClientConfig, ClientConnection, Connection, Error};
 use tokio::net::TcpStream;
 
 use super::handshake::Bare;
 use super::lend::lend;
 use super::material::{Now, TlsError, VERSIONS, provider, roots};
 use super::pump::Pump;
+
+/// Of a server that goes in the middle of the handshake: one that takes its first bytes for nonsense does so.
+const ENDED: &str = "it ends the connection before TLS begins: perhaps it doesn't speak TLS there";
 
 /// Whom a client believes, and what it shows.
 #[derive(Clone)]
@@ -61,7 +64,7 @@ pub async fn originate(stream: TcpStream, host: &str, trust: &Trust) -> io::Resu
     let name = ServerName::try_from(host.to_owned());
     let name =
         name.map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("{host:?} is no name of a host")))?;
-    let broken = |error: rustls::Error| io::Error::new(io::ErrorKind::InvalidData, error);
+    let broken = |error: Error| io::Error::new(io::ErrorKind::InvalidData, in_words(error, host));
     let mut session = ClientConnection::new(Arc::clone(&trust.0), name).map_err(broken)?;
     loop {
         while session.wants_write() {
@@ -76,9 +79,12 @@ pub async fn originate(stream: TcpStream, host: &str, trust: &Trust) -> io::Resu
         }
         stream.readable().await?;
         match session.read_tls(&mut Bare(&stream)) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, ENDED)),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                return Err(io::Error::new(error.kind(), ENDED));
+            }
             Err(error) => return Err(error),
         }
         if let Err(error) = session.process_new_packets() {
@@ -90,4 +96,25 @@ pub async fn originate(stream: TcpStream, host: &str, trust: &Trust) -> io::Resu
     let mut pump = Pump::new(stream, ours, Connection::Client(session))?;
     tokio::spawn(async move { poll_fn(|cx| pump.poll(cx)).await });
     Ok(used)
+}
+
+/// Why a server isn't believed, for a person; the rest is in the library's words.
+fn in_words(error: Error, host: &str) -> Box<dyn std::error::Error + Send + Sync> {
+    let Error::InvalidCertificate(wrong) = &error else {
+        return match error {
+            Error::InvalidMessage(_) => "it doesn't speak TLS there".into(),
+            error => error.into(),
+        };
+    };
+    match wrong {
+        CertificateError::UnknownIssuer => "its certificate is of no authority that is believed here".into(),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            format!("its certificate is not for {host}").into()
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "its certificate has expired".into(),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate is not valid yet".into()
+        }
+        _ => error.into(),
+    }
 }

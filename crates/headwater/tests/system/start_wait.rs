@@ -1,5 +1,6 @@
 //! A start whose engine or store says no, or isn't there: one sentence and exit code 2, or patience for as long as is set.
 
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -124,6 +125,44 @@ fn a_rabbitmq_or_a_redis_that_is_not_there_says_no_or_is_too_old_ends_the_start(
     ] {
         refuses(&["--engine", &engine, "--state", &state], words);
     }
+}
+
+/// Somebody who says this to whoever comes, and nothing more.
+fn somebody_who_says(words: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let addr = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut held = Vec::new();
+        for mut client in listener.incoming().flatten() {
+            let _ = client.write_all(words);
+            held.push(client);
+        }
+    });
+    addr
+}
+
+/// Whoever listens there is no engine: it's found in seconds, and said in one line whatever it answers.
+#[test]
+fn somebody_else_or_somebody_silent_ends_the_start() {
+    let strange: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n\x1b[2J";
+    let mut starts: Vec<(Vec<String>, SocketAddr)> = Vec::new();
+    for addr in [somebody_who_says(b""), somebody_who_says(strange)] {
+        starts.push((vec!["--engine".into(), at("mqtt", "me:s3cret@", addr)], addr));
+        starts.push((vec!["--store".into(), format!("postgres://me:s3cret@{addr}/x")], addr));
+        if cfg!(feature = "engines") {
+            starts.push((vec!["--engine".into(), at("nats", "me:s3cret@", addr)], addr));
+            let state = ["--state".into(), "redis://127.0.0.1:9".into()];
+            starts.push(([vec!["--engine".into(), at("amqp", "me:s3cret@", addr)], state.to_vec()].concat(), addr));
+        }
+    }
+    thread::scope(|scope| {
+        for (args, addr) in &starts {
+            scope.spawn(move || {
+                let args: Vec<&str> = args.iter().map(String::as_str).collect();
+                refuses(&args, &addr.to_string());
+            });
+        }
+    });
 }
 
 /// A server with a database of its own: where it is, and what stands behind the host.
