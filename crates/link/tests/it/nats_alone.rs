@@ -4,9 +4,9 @@ use async_nats::jetstream::consumer::pull::Config;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
 use async_nats::jetstream::stream::Stream;
 use futures_util::StreamExt as _;
-use headwater_event::{BusError, Member, Settlement};
+use headwater_event::{BusError, Settlement};
 
-use super::alone::{Server, Silence, append, group, is_taken_over, join_alone, numbers, take};
+use super::alone::{Server, Silence, append, group, is_over, is_taken_over, join_alone, numbers, take};
 use super::given::{done, join, soon};
 use super::nats::Nats;
 use super::wire::Wire;
@@ -137,17 +137,6 @@ async fn over_nats_a_takeover_that_died_halfway_loses_nothing_and_the_next_one_t
     let mut third = join_alone(&bus).await;
     assert_eq!(numbers(&take(&mut third, 50).await), (11..=50).collect::<Vec<_>>());
     assert_eq!(consumers(&server).await, names(4));
-}
-
-async fn is_over(member: &mut Box<dyn Member>) {
-    let over = async {
-        loop {
-            if let Err(error) = member.next(64).await {
-                return error;
-            }
-        }
-    };
-    assert_eq!(soon(over).await, BusError::Closed);
 }
 
 /// What a group has that was taken over so often.
