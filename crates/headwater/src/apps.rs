@@ -11,9 +11,11 @@ use headwater_apps::shop::{self, FrontSettings, ShopSettings, inventory, order};
 use headwater_edge::http::{Caller, Part};
 use headwater_event::{Bus, Health, Principal};
 use headwater_hub::Hub;
-use headwater_service::{Running, Service, Store};
+use headwater_service::{Running, Service, Store, StoreError};
 
 use crate::config::{App, Config, Role};
+use crate::exit;
+use crate::start_wait::{Away, StartWait};
 
 /// The applications of this process.
 #[derive(Default)]
@@ -125,7 +127,10 @@ impl Apps {
 
     async fn open(ground: &Ground<'_>, name: &str) -> anyhow::Result<Store> {
         let url = ground.config.store_url()?;
-        Store::open(&url, name).await.with_context(|| format!("can't open the store {name} in {url}"))
+        match Store::open(&url, name).await {
+            Err(StoreError::Refused(why)) => exit::usage(format!("the store {name} in {url} refuses us: {why}")),
+            opened => opened.with_context(|| format!("can't open the store {name} in {url}")),
+        }
     }
 
     async fn run(&mut self, ground: &Ground<'_>, service: Service, store: &Store) -> anyhow::Result<()> {
@@ -169,6 +174,21 @@ impl Ground<'_> {
     fn has(&self, role: Role) -> bool {
         self.config.roles.contains(&role)
     }
+}
+
+/// Waits until the server of the stores is there, where this process has stores.
+///
+/// # Errors
+/// Usage: it says no, or isn't there in time.
+pub async fn reach_store(config: &Config, start_wait: &mut StartWait) -> anyhow::Result<()> {
+    let has = |app, roles: &[Role]| config.apps.contains(&app) && roles.iter().any(|role| config.roles.contains(role));
+    if !has(App::Shop, &[Role::Front, Role::Inventory, Role::Order])
+        && !has(App::Alerts, &[Role::Processor, Role::Notifier])
+    {
+        return Ok(());
+    }
+    let url = config.store_url()?;
+    start_wait.reach(async || Store::reach(&url).await.map_err(|error| Away::store(&url.to_string(), error))).await
 }
 
 /// Who sent a request: the HTTP edge has asked.

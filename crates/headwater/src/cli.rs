@@ -104,6 +104,9 @@ pub struct SettingArgs {
     /// Where services keep their tables: `sqlite`, sqlite:FOLDER or postgres://USER:PASSWORD@HOST/DB [default: sqlite]
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
+    /// For how long a start waits for an engine or a PostgreSQL that can't be reached yet, e.g. `5min` [default: 0 s]
+    #[arg(long, value_name = "DURATION")]
+    pub start_wait: Option<String>,
     /// What this process is called among others: letters, digits, `-`, `_`, `.` [default: host, roles and a suffix that stays]
     #[arg(long, value_name = "NAME")]
     pub node_id: Option<String>,
@@ -127,6 +130,7 @@ impl SettingArgs {
             ("state", &self.state),
             ("require-durability", &self.require_durability),
             ("store", &self.store),
+            ("start-wait", &self.start_wait),
             ("node-id", &self.node_id),
         ]
         .into_iter()

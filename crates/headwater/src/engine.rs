@@ -9,11 +9,12 @@ use anyhow::Context;
 use headwater_event::{Bus, Durability};
 use headwater_eventlog::disk::RealDisk;
 use headwater_eventlog::{EventLog, SlowDisk};
-use headwater_link::{LinkError, Options};
+use headwater_link::Options;
 use uuid::Uuid;
 
 use crate::config::{Config, EMBEDDED, NO_STATE, without_password};
 use crate::exit;
+use crate::start_wait::{Away, StartWait};
 
 /// How much of a process's name to its engine tells its place from others'.
 const PLACE_LEN: usize = 8;
@@ -34,7 +35,7 @@ impl Engine {
     ///
     /// # Errors
     /// A sentence that says what is wrong, and where.
-    pub async fn open(config: &Config, sync_delay: Option<u64>) -> anyhow::Result<Self> {
+    pub async fn open(config: &Config, start_wait: &mut StartWait, sync_delay: Option<u64>) -> anyhow::Result<Self> {
         if config.engine == EMBEDDED {
             if config.state != NO_STATE {
                 let why = "the embedded log keeps its own state: `--state` is for `--engine amqp://...` alone";
@@ -47,7 +48,7 @@ impl Engine {
         let shown = without_password(&config.engine);
         let instance = instance(&config.log.folder)?;
         let place = instance.chars().take(PLACE_LEN).collect();
-        let link = link(config, instance).await?;
+        let link = start_wait.reach(async || link(config, instance.clone()).await).await?;
         let bus = link.bus();
         tracing::info!("the engine is {shown}; what it acknowledges is {}", meant(bus.abilities().durability));
         Ok(Self { bus, place, embedded: None, link: Some(link) })
@@ -69,15 +70,12 @@ impl Engine {
 /// Connects to the server that the settings name, as this process.
 ///
 /// # Errors
-/// Usage where trying again doesn't help; otherwise why it can't be reached.
-pub async fn link(config: &Config, instance: String) -> anyhow::Result<headwater_link::Engine> {
+/// Why not, in a sentence, and whether trying again may help.
+pub async fn link(config: &Config, instance: String) -> Result<headwater_link::Engine, Away> {
     let clock = config.hub.clock.clone();
     let state = (config.state != NO_STATE).then(|| config.state.clone());
     let options = Options { clock, require: config.require_durability, state, ..Options::new(instance) };
-    headwater_link::open(&config.engine, options).await.map_err(|error| match error {
-        LinkError::Unreachable(_) => anyhow::Error::new(error),
-        other => exit::Usage(other.to_string()).into(),
-    })
+    Ok(headwater_link::open(&config.engine, options).await?)
 }
 
 /// Who this process is to an engine, the same after every restart: made once, and kept in the data folder.

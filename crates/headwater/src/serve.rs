@@ -14,10 +14,10 @@ use headwater_hub::{Hub, Lane};
 use tokio::task::JoinSet;
 
 use crate::access::{self, Reloading};
-use crate::apps::{Apps, Ground};
+use crate::apps::{self, Apps, Ground};
 use crate::bridge::Bridges;
 use crate::cli::ServeArgs;
-use crate::config::{self, App, Config, Loaded, Role, Sources};
+use crate::config::{self, App, Config, Loaded, Logging, Role, Sources};
 use crate::console::{self, Facts};
 use crate::engine::Engine;
 use crate::exit;
@@ -26,10 +26,14 @@ use crate::nodes::{self, Lags, Nodes};
 use crate::open_files;
 use crate::signals::{Asked, Signals};
 use crate::socketio;
+use crate::start_wait::StartWait;
 use crate::tls;
 
 /// How many reads of the log may wait for the disk at once: more would only wait there instead, and each is a thread.
 const READERS_MAX: usize = 64;
+
+/// Libraries that tell on their own what is told here in one sentence already. The settings' level comes behind and may name them.
+const SILENT: &str = "async_nats=off,lapin=off";
 
 /// Runs the hub until a signal ends it.
 ///
@@ -38,7 +42,7 @@ const READERS_MAX: usize = 64;
 pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let loaded = Sources::gather(&args.settings).and_then(|sources| config::load(&sources));
     let loaded = loaded.map_err(|faults| exit::Usage(faults.to_string()))?;
-    tell_on_stderr(&loaded.config);
+    tell_on_stderr(&loaded.config.logging);
     open_files::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -55,7 +59,14 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
     // Before the first line that tells somebody that we are there: from then on a signal must find us listening.
     let mut signals = Signals::listen()?;
     let config = &loaded.config;
-    let engine = Engine::open(config, args.test_sync_delay).await?;
+    let engine = tokio::select! {
+        biased;
+        reached = reach(config, args) => reached?,
+        name = signals.told_to_end() => {
+            tracing::info!("{name}: ended before anything was started");
+            return Ok(());
+        }
+    };
     let mut settings = config.hub.clone();
     let (access, files) = access::open(loaded)?;
     settings.access = access;
@@ -116,6 +127,13 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
     tokio::spawn(signals.insisted());
     stop.request();
     end(edges, bridges, apps, &nodes, &hub, engine).await
+}
+
+/// Waits for the servers that the settings name, as far as this process needs them, and opens the engine.
+async fn reach(config: &Config, args: &ServeArgs) -> anyhow::Result<Engine> {
+    let mut start_wait = StartWait::new(config.start_wait);
+    apps::reach_store(config, &mut start_wait).await?;
+    Engine::open(config, &mut start_wait, args.test_sync_delay).await
 }
 
 /// What the edges are put in front of.
@@ -281,12 +299,13 @@ fn ready_file(args: &ServeArgs) -> Option<PathBuf> {
     args.ready_file.clone().or_else(|| std::env::var_os("HEADWATER_READY_FILE").map(PathBuf::from))
 }
 
-fn tell_on_stderr(config: &Config) {
+/// From now on what happens is told on stderr, as the settings say.
+pub fn tell_on_stderr(logging: &Logging) {
     let subscriber = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_env_filter(tracing_subscriber::EnvFilter::new(&config.logging.level));
-    if config.logging.json {
+        .with_env_filter(tracing_subscriber::EnvFilter::new(format!("{SILENT},{}", logging.level)));
+    if logging.json {
         subscriber.json().init();
     } else {
         subscriber.init();

@@ -54,6 +54,15 @@ impl Signals {
         }
     }
 
+    /// Waits until one asks for the end; gives its name. Others are passed over.
+    pub async fn told_to_end(&mut self) -> &'static str {
+        loop {
+            if let Asked::End(name) = self.asked().await {
+                return name;
+            }
+        }
+    }
+
     /// Ends the process at the next one: whoever asks twice doesn't want to wait. (Nothing acknowledged is lost: that
     /// holds for `kill -9` too.)
     pub async fn insisted(mut self) {

@@ -14,6 +14,8 @@ mod mqtt;
 #[cfg(feature = "engines")]
 mod nats;
 mod open;
+#[cfg(feature = "engines")]
+mod version;
 
 pub use mqtt::Mqtt;
 pub use open::{Engine, LinkError, Options, open};

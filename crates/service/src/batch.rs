@@ -5,17 +5,16 @@
 //! the caller commits. Nothing here knows the bus.
 
 use std::collections::HashSet;
-use std::sync::{Arc, OnceLock};
 
-use headwater_event::{Backoff, Clock, Delivery, Event, Time};
+use headwater_event::{Backoff, Delivery, Event, Time};
 
+pub(crate) use crate::context::Context;
 use crate::effects::Effects;
 use crate::failure::Failure;
 use crate::ids::{Cause, Namer};
 use crate::late::{self, Late};
 use crate::outbox::{self, RowId, Sealed};
 use crate::parked::{self, Parked};
-use crate::service::Service;
 use crate::store::{Engine, StoreError};
 use crate::timers::{self, Due, Timer};
 use crate::tx::{KEY_LEN_MAX, Tx};
@@ -32,26 +31,6 @@ pub(crate) const PARKED_MAX: usize = 100_000;
 /// How often a worker may die with an event in hand, for each attempt that a handler has: beyond that it may be the event that
 /// kills it. A process that is killed a few dozen times by others makes no dead letters.
 const DEATHS_PER_ATTEMPT_MAX: u32 = 8;
-
-/// What all batches of a worker share.
-pub(crate) struct Context {
-    pub(crate) service: Arc<Service>,
-    /// Known once the first batch has run.
-    pub(crate) namer: OnceLock<Namer>,
-    pub(crate) clock: Clock,
-    /// Where parked events go whose time is over.
-    pub(crate) late_topic: String,
-}
-
-impl Context {
-    /// What an event is about.
-    pub(crate) fn key_of(&self, event: &Event) -> Option<Box<str>> {
-        // A panic in it must not end the worker.
-        let key_of = self.service.key_of.as_ref()?;
-        let key = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| key_of(event)));
-        key.ok().flatten().map(String::into_boxed_str)
-    }
-}
 
 /// Something to be handled, and what it's about.
 #[derive(Debug)]
@@ -81,6 +60,8 @@ pub(crate) struct Batch {
     /// This lane's life, which its rows in the outbox carry, and where their numbers go on.
     pub(crate) worker: [u8; 16],
     pub(crate) row_number: i64,
+    /// Since which number it isn't known which of this lane's rows there are, as the answer to a commit was lost.
+    pub(crate) in_doubt: Option<i64>,
     /// Whether there's room to put an event aside.
     pub(crate) may_park: bool,
     /// Whether it's the first of a start: draws the store's key, and fills its tables if they're empty.
@@ -105,6 +86,8 @@ pub(crate) enum Fate {
 pub(crate) struct Outcome {
     /// Of each item.
     pub(crate) fates: Vec<Fate>,
+    /// What commits in doubt have left in the outbox after all: it leaves first.
+    pub(crate) left: Vec<Sealed>,
     /// What leaves after the commit, in its order.
     pub(crate) rows: Vec<Sealed>,
     /// When a timer or a parked event of this batch is due next.
@@ -153,6 +136,10 @@ pub(crate) async fn run(engine: &mut Engine<'_>, context: &Context, batch: &Batc
             stopped.insert(key);
         }
         run.outcome.fates.push(fate);
+    }
+    if let Some(since) = batch.in_doubt {
+        // The same items as then: their rows have waited for the end of those commits.
+        run.outcome.left = outbox::of_lane(run.engine, batch.worker, since).await?;
     }
     run.close(batch).await
 }

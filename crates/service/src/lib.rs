@@ -9,6 +9,7 @@
 
 mod batch;
 pub mod body;
+mod context;
 mod crew;
 mod duty;
 mod effects;

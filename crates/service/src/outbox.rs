@@ -21,9 +21,12 @@ static OWN: Statement = Statement::new(
     "SELECT at, worker, number, events FROM kit_outbox WHERE (at, worker, number) > ($1, $2, $3)
      AND substr(worker, 1, 8) = $4 ORDER BY at, worker, number LIMIT $5",
 );
+static OF_LANE: Statement = Statement::new(
+    "SELECT at, worker, number, events FROM kit_outbox WHERE worker = $1 AND number >= $2 ORDER BY number",
+);
 
 #[cfg(any(test, feature = "testing"))]
-pub(crate) static STATEMENTS: [&Statement; 5] = [&PUT, &DROP, &LEFT, &OF_THE_DEAD, &OWN];
+pub(crate) static STATEMENTS: [&Statement; 6] = [&PUT, &DROP, &LEFT, &OF_THE_DEAD, &OWN, &OF_LANE];
 
 /// From how many bytes on a commit's events are parted into several rows.
 const ROW_LEN_MAX: usize = 1 << 20;
@@ -72,6 +75,12 @@ pub(crate) async fn put(
 /// Deletes a row whose events are on the bus.
 pub(crate) async fn drop_row(engine: &mut Engine<'_>, id: RowId) -> Result<(), StoreError> {
     engine.note(&DROP, vec![Value::Blob(id.worker.to_vec()), Value::Int(id.number)]).await
+}
+
+/// What a lane has written from this number on.
+pub(crate) async fn of_lane(engine: &mut Engine<'_>, worker: [u8; 16], since: i64) -> Result<Vec<Sealed>, StoreError> {
+    let rows = engine.query(&OF_LANE, &[Value::Blob(worker.to_vec()), since.into()]).await?;
+    rows.iter().map(|row| read_left(row).map(|(sealed, _)| sealed)).collect()
 }
 
 /// A place among the rows of all workers.

@@ -67,6 +67,8 @@ pub struct Config {
     pub require_durability: Option<Durability>,
     /// Where services keep their tables: `sqlite`, or an address.
     pub store: String,
+    /// For how long a start waits for servers that can't be reached yet.
+    pub start_wait: Duration,
     /// What this process is called among others; `auto` leaves it to the program.
     pub node_id: String,
     /// How the log is opened, and where it lives.
@@ -246,6 +248,7 @@ impl Default for Config {
             state: NO_STATE.to_owned(),
             require_durability: None,
             store: "sqlite".to_owned(),
+            start_wait: Duration::ZERO,
             node_id: nodes::AUTO.to_owned(),
             log: OpenOptions::new("./headwater-data"),
             http: local(8080),

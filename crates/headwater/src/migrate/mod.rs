@@ -2,6 +2,8 @@
 
 mod groups;
 mod history;
+mod left;
+mod outcome;
 mod progress;
 mod source;
 mod states;
@@ -10,16 +12,20 @@ mod sum;
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::Args;
 use headwater_event::{Bus, Replay};
 use serde_json::json;
 
 use crate::cli::SettingArgs;
-use crate::config::{self, Config, EMBEDDED, Sources, without_password};
+use crate::config::{self, Config, EMBEDDED, Logging, Sources, without_password};
 use crate::engine;
 use crate::exit;
-use crate::signals::{Asked, Signals};
+use crate::serve;
+use crate::signals::Signals;
+use crate::start_wait::{Away, StartWait};
+use left::Left;
+use outcome::Outcome;
 use progress::Progress;
 use source::Source;
 use sum::Seen;
@@ -30,6 +36,7 @@ use sum::Seen;
   headwater migrate --data /var/lib/headwater --dry-run
   headwater migrate --data /var/lib/headwater --engine 'nats://nats:4222?monitor=nats:8222'
   headwater migrate --data /var/lib/headwater --engine mqtt://broker:1883      latest states only
+  headwater migrate --data /var/lib/headwater --engine amqp://rabbit:5672 --state redis://redis:6379      the same
 
 Stop the hub first. The log stays as it is. Stopped or killed in the middle, it goes on where it was when it's run again.
 docs/operating.md tells the whole way.")]
@@ -40,16 +47,20 @@ pub struct MigrateArgs {
     /// Settings file [default: ./headwater.toml where there is one]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The engine that takes over: mqtt://HOST:PORT, nats://HOST:PORT [default: as the settings say]
+    /// The engine that takes over: nats://HOST:PORT all, mqtt://HOST:PORT or amqp://HOST:PORT the latest states [default: as
+    /// the settings say]
     #[arg(long, value_name = "URL")]
     engine: Option<String>,
+    /// Where RabbitMQ's state is kept: redis://HOST:PORT [default: as the settings say]
+    #[arg(long, value_name = "URL")]
+    state: Option<String>,
     /// What the engine's acknowledgement must mean at the least: auto, written, quorum, synced [default: auto]
     #[arg(long, value_name = "WORD")]
     require_durability: Option<String>,
     /// Say what would be taken over; nothing is written, and the engine isn't asked
     #[arg(long)]
     dry_run: bool,
-    /// Into an engine without history: leave behind what groups have not finished
+    /// Into an engine without history: leave behind what groups have not finished, and dead letters
     #[arg(long)]
     leave_unfinished: bool,
     /// Print the outcome as one JSON object
@@ -64,12 +75,17 @@ pub struct MigrateArgs {
 pub fn run(args: &MigrateArgs) -> anyhow::Result<()> {
     let config = settings(args)?;
     if config.engine == EMBEDDED && !args.dry_run {
-        return exit::usage("say which engine takes over: --engine nats://HOST:PORT or mqtt://HOST:PORT");
+        return exit::usage(
+            "say which engine takes over: --engine nats://HOST:PORT with all, or mqtt://HOST:PORT or amqp://HOST:PORT (with \
+             --state redis://HOST:PORT) with the latest states",
+        );
     }
+    // What only a running hub says more of is left out: who runs this looks at the progress.
+    serve::tell_on_stderr(&Logging { level: "warn".to_owned(), ..config.logging.clone() });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // Before anything is written: from then on a signal finds us listening.
-        let signals = Signals::listen()?;
+        let mut signals = Signals::listen()?;
         let source = Source::open(&config.log)?;
         if args.dry_run {
             return survey(&source, &config, args.json).await;
@@ -77,7 +93,7 @@ pub fn run(args: &MigrateArgs) -> anyhow::Result<()> {
         let work = Box::pin(migrate(&source, &config, args));
         let done = tokio::select! {
             done = work => done,
-            name = told_to_end(signals) => {
+            name = signals.told_to_end() => {
                 bail!("{name}: stopped; what the engine has acknowledged stays there, and the same command goes on from it")
             }
         };
@@ -90,6 +106,7 @@ fn settings(args: &MigrateArgs) -> anyhow::Result<Config> {
         data: args.data.clone(),
         config: args.config.clone(),
         engine: args.engine.clone(),
+        state: args.state.clone(),
         require_durability: args.require_durability.clone(),
         ..SettingArgs::default()
     };
@@ -97,17 +114,9 @@ fn settings(args: &MigrateArgs) -> anyhow::Result<Config> {
     Ok(loaded.map_err(|faults| exit::Usage(faults.to_string()))?.config)
 }
 
-async fn told_to_end(mut signals: Signals) -> &'static str {
-    loop {
-        if let Asked::End(name) = signals.asked().await {
-            return name;
-        }
-    }
-}
-
 /// Says what there is.
 async fn survey(source: &Source, config: &Config, json: bool) -> anyhow::Result<()> {
-    let (mut count, mut bytes, mut largest, mut states) = (0_u64, 0_u64, 0, 0_u64);
+    let (mut count, mut bytes, mut largest) = (0_u64, 0_u64, 0);
     let mut progress = Progress::begin("read", source.head() - source.freed());
     let mut events = source.events().await?;
     while let Some(recorded) = events.next().await? {
@@ -117,10 +126,7 @@ async fn survey(source: &Source, config: &Config, json: bool) -> anyhow::Result<
         progress.at(count);
     }
     progress.finish();
-    let mut all = source.states().await?;
-    while all.next().await?.is_some() {
-        states += 1;
-    }
+    let states = states::count(source).await?;
     let unfinished = source.unfinished().await?;
     let letters: usize = unfinished.iter().map(|(group, _)| group.dead).sum();
     let behind: u64 = unfinished.iter().map(|(_, count)| count).sum();
@@ -148,41 +154,35 @@ async fn survey(source: &Source, config: &Config, json: bool) -> anyhow::Result<
 
 async fn migrate(source: &Source, config: &Config, args: &MigrateArgs) -> anyhow::Result<()> {
     let instance = format!("migrate-{}", source.epoch());
-    let engine = engine::link(config, instance.clone()).await?;
+    let mut start_wait = StartWait::new(config.start_wait);
+    let engine = start_wait.reach(async || engine::link(config, instance.clone()).await).await?;
     let bus = engine.bus();
     let outcome = match bus.abilities().replay {
         Replay::Full => all(source, &*bus).await?,
         Replay::LatestOnly => {
+            let left = Left::behind(source).await?;
             if !args.leave_unfinished {
-                refuse_unfinished(source).await?;
+                left.is_nobodys_loss()?;
             }
-            let mut progress = Progress::begin("written", 0);
+            eprintln!("the engine keeps no history: the latest states are taken over, and nothing else");
+            let total = states::count(source).await?;
+            let mut progress = Progress::begin("written", total);
             let copied = states::copy(source, &bus, &mut progress).await?;
             progress.finish();
             // What this connection wrote it would tell from memory.
-            let other = engine::link(config, format!("{instance}-check")).await?;
-            let sum = states::verify(source, other.bus(), &copied).await?;
+            let other = engine::link(config, format!("{instance}-check")).await;
+            // It was there a moment ago: that it isn't now is no fault of the settings.
+            let other = other.map_err(|(Away::Passing(why) | Away::Final(why))| anyhow!(why))?;
+            let mut progress = Progress::begin("read back", total);
+            let sum = states::verify(source, other.bus(), &copied, &mut progress).await?;
+            progress.finish();
             other.close().await;
-            let events = source.head() - source.freed();
-            Outcome { history: false, events, written: copied.written, later: copied.later, sum, taken: None }
+            let kind = outcome::Kind::States { later: copied.later, left };
+            Outcome { written: copied.written, sum, kind }
         }
     };
     engine.close().await;
     outcome.tell(args.json)
-}
-
-/// What was taken over.
-struct Outcome {
-    history: bool,
-    /// Events of the log.
-    events: u64,
-    /// Those that this run wrote.
-    written: u64,
-    later: u64,
-    /// Of what was read back.
-    sum: sum::Sum,
-    /// `None` where groups can't be taken over.
-    taken: Option<groups::Taken>,
 }
 
 async fn all(source: &Source, bus: &dyn Bus) -> anyhow::Result<Outcome> {
@@ -195,7 +195,7 @@ async fn all(source: &Source, bus: &dyn Bus) -> anyhow::Result<Outcome> {
     if found.is_complete {
         eprintln!("all was taken over before; nothing is left to do");
         let taken = groups::Taken::default();
-        return Ok(Outcome { history: true, events: total, written: 0, later: 0, sum: found.sum, taken: Some(taken) });
+        return Ok(Outcome { written: 0, sum: found.sum, kind: outcome::Kind::All { events: total, taken } });
     }
     let mut progress = Progress::begin("written", total);
     let written = history::copy(bus, found, &mut seen, &mut progress).await?;
@@ -209,51 +209,5 @@ async fn all(source: &Source, bus: &dyn Bus) -> anyhow::Result<Outcome> {
     }
     let taken = groups::adopt(source, bus, &places).await?;
     bus.append(vec![history::note(source, &check.sum)]).await?;
-    Ok(Outcome { history: true, events: total, written, later: 0, sum: check.sum, taken: Some(taken) })
-}
-
-/// Without history, what a group has not finished can't reach it.
-async fn refuse_unfinished(source: &Source) -> anyhow::Result<()> {
-    let unfinished = source.unfinished().await?;
-    let worst = unfinished.iter().filter(|(_, count)| *count > 0).max_by_key(|(_, count)| *count);
-    match worst {
-        None => Ok(()),
-        Some((group, count)) => bail!(
-            "the engine keeps no history, and {} has {count} events that it has not finished: run the hub until they are, or \
-             leave them behind by --leave-unfinished",
-            group.name
-        ),
-    }
-}
-
-impl Outcome {
-    fn tell(&self, json: bool) -> anyhow::Result<()> {
-        let (count, sum) = (self.sum.count(), self.sum.hex());
-        let groups::Taken { groups, letters } = self.taken.unwrap_or_default();
-        let mut out = std::io::stdout().lock();
-        if json {
-            let line = json!({
-                "history": self.history, "events": self.events, "written": self.written, "read_back": count, "sha256": sum,
-                "groups": groups, "dead_letters": letters, "later_there": self.later,
-            });
-            writeln!(out, "{line}")?;
-            return Ok(());
-        }
-        if self.history {
-            writeln!(out, "{count} events are there and were read back, {} of them written now", self.written)?;
-            writeln!(out, "{groups} groups and {letters} dead letters were taken over")?;
-        } else {
-            let Self { events, written, later, .. } = self;
-            writeln!(
-                out,
-                "{written} latest states are there and {count} were read back; of {later} it has later ones"
-            )?;
-            writeln!(
-                out,
-                "the engine keeps no history: {events} events, the groups' places and their dead letters stay here"
-            )?;
-        }
-        writeln!(out, "sha256 {sum}")?;
-        Ok(())
-    }
+    Ok(Outcome { written, sum: check.sum, kind: outcome::Kind::All { events: total, taken } })
 }

@@ -20,6 +20,19 @@ pub struct Copied {
     pub later: u64,
 }
 
+/// How many there are.
+///
+/// # Errors
+/// When the log can't be read.
+pub async fn count(source: &Source) -> anyhow::Result<u64> {
+    let mut count = 0;
+    let mut states = source.states().await?;
+    while states.next().await?.is_some() {
+        count += 1;
+    }
+    Ok(count)
+}
+
 /// Writes each state, unless the engine has a later one of its topic.
 ///
 /// # Errors
@@ -71,7 +84,12 @@ fn is_before(one: &Recorded, other: &Recorded) -> bool {
 ///
 /// # Errors
 /// When one isn't there as it is here.
-pub async fn verify(source: &Source, bus: Arc<dyn Bus>, copied: &Copied) -> anyhow::Result<Sum> {
+pub async fn verify(
+    source: &Source,
+    bus: Arc<dyn Bus>,
+    copied: &Copied,
+    progress: &mut Progress,
+) -> anyhow::Result<Sum> {
     let mut sum = Sum::new();
     let mut later = 0;
     let mut here = source.states().await?;
@@ -90,6 +108,7 @@ pub async fn verify(source: &Source, bus: Arc<dyn Bus>, copied: &Copied) -> anyh
             Some(_) => bail!("the engine has another state of {topic} than it was given"),
             None => bail!("the engine has no state of {topic}, though it took it"),
         }
+        progress.at(sum.count() + later);
         if other.is_none() {
             other = there.next().await?;
         }

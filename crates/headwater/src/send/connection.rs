@@ -15,9 +15,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::lines::{Batch, Line, Lines};
 use super::progress::Progress;
 use super::report::Report;
-use super::retry::Pause;
 use super::window::Window;
 use crate::client::connect;
+use crate::retry::Pause;
 
 /// How long connecting and WELCOME may take; the hub may have to wait for a disk before it knows what is durable.
 const OPEN_TIME_MAX: Duration = Duration::from_secs(15);

@@ -7,7 +7,6 @@ mod connection;
 mod lines;
 mod progress;
 mod report;
-mod retry;
 mod window;
 
 use std::fs::File;
@@ -22,11 +21,11 @@ use uuid::Uuid;
 
 use crate::client::{LoginArgs, TrustArgs};
 use crate::exit;
+use crate::retry::Retry;
 use connection::{End, Link};
 use lines::{Counted, Lines};
 use progress::Progress;
 use report::Report;
-use retry::Retry;
 use window::Window;
 
 /// The longest wait for a hub that doesn't answer, in seconds: a restart with a full scan of a large log, and then some.

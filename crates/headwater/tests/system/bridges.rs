@@ -3,17 +3,17 @@
 use std::time::Instant;
 
 use crate::http_client::{get, post};
-use crate::mosquitto::{KEEPS, Mosquitto, PLAIN};
+use crate::mosquitto::{KEEPS, Mosquitto, PLAIN, free_port};
 use crate::mqtt_client::{Hello, MqttClient, Packet};
 use crate::program::{PATIENCE, Place, Running};
 
 /// A bridge's table.
-fn bridge(url: &str, version: u8, more: &str) -> String {
+pub fn bridge(url: &str, version: u8, more: &str) -> String {
     format!("[[bridge]]\nname = \"far\"\nurl = \"{url}\"\nversion = {version}\n{more}\n")
 }
 
 /// Waits until something holds.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < PATIENCE, "never: {what}");
@@ -22,23 +22,23 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Waits until the bridge has its connection, so that what is published there has somebody to go to.
-fn connected(hub: &Running) {
+pub fn connected(hub: &Running) {
     until("connected", || metric(hub, "bridge_connected") == 1);
 }
 
-fn metric(hub: &Running, name: &str) -> u64 {
+pub fn metric(hub: &Running, name: &str) -> u64 {
     let text = get(hub.http, "/metrics").text();
     let lines = ["", "_total"].map(|end| format!("headwater_{name}{end}{{bridge=\"far\"}} "));
     let found = text.lines().find_map(|known| lines.iter().find_map(|line| known.strip_prefix(line)));
     found.unwrap_or_else(|| panic!("no {name} in {text}")).trim().parse().unwrap()
 }
 
-fn put(hub: &Running, topic: &str, payload: &str) {
+pub fn put(hub: &Running, topic: &str, payload: &str) {
     let answer = post(hub.http, &format!("/v1/events/{topic}"), &[], payload.as_bytes());
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
-fn payloads(hub: &Running, filter: &str) -> Vec<String> {
+pub fn payloads(hub: &Running, filter: &str) -> Vec<String> {
     let answer = get(hub.http, &format!("/v1/events?filter={filter}&from=start&limit=1000000"));
     let text = answer.text();
     assert_eq!(answer.status, 200, "{text}");
@@ -52,8 +52,8 @@ fn client<'a>(id: &'a str, version: u8) -> Hello<'a> {
     Hello { is_five: version == 5, ..Hello::new(id) }
 }
 
-const OUT: &str = "out = [{ filter = \"sensors/#\", remote = \"site-7/\" }]";
-const BACK: &str = "in = [{ filter = \"orders/#\", local = \"from/\", remote = \"shop/\" }]";
+pub const OUT: &str = "out = [{ filter = \"sensors/#\", remote = \"site-7/\" }]";
+pub const BACK: &str = "in = [{ filter = \"orders/#\", local = \"from/\", remote = \"shop/\" }]";
 
 fn what_happens_here_is_told_there(version: u8) {
     let broker = Mosquitto::start();
@@ -318,12 +318,8 @@ fn all_crosses_by_3_1_1_when_the_broker_is_restarted_and_killed() {
 }
 
 /// A hub at an address that it has again after a restart.
-fn hub_at(port: u16, text: &str) -> Place {
+pub fn hub_at(port: u16, text: &str) -> Place {
     Place::new().mqtt_at(([127, 0, 0, 1], port).into()).config(text)
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// The payloads of a hub's own log, but for what belongs to the hub.

@@ -17,9 +17,16 @@ mod mqtt_rumqttc;
 mod nats_server;
 mod power;
 mod program;
+// As the engines' own tests start them.
+#[cfg(feature = "engines")]
+#[allow(dead_code, reason = "not all that it can is needed here")]
+#[path = "../../../link/tests/it/rabbit.rs"]
+mod rabbit;
+mod relay;
 
 mod alerts;
 mod bounded;
+mod bridge_links;
 mod bridges;
 mod catch_up;
 mod durable_before_ack;
@@ -32,5 +39,6 @@ mod overload_is_refused_not_suffered;
 mod refused_means_nothing_happened;
 mod scaled;
 mod shop;
+mod start_wait;
 mod sticky_first;
 mod torn_tail;

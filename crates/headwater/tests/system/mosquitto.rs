@@ -14,6 +14,7 @@ const STARTS_MAX: usize = 5;
 pub struct Mosquitto {
     folder: tempfile::TempDir,
     port: u16,
+    tls_port: u16,
     child: Child,
     more: &'static str,
 }
@@ -27,13 +28,18 @@ pub const PLAIN: &str = "persistence false\nallow_anonymous true\n";
 /// One that saves each change of its sessions as it happens, and all when it's told to end.
 pub const KEEPS: &str = "persistence true\nautosave_on_changes true\nautosave_interval 1\nallow_anonymous true\n";
 
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
 impl Mosquitto {
     /// Starts one that drops nothing behind a slow subscriber.
     pub fn start() -> Self {
         Self::with(FORGETS)
     }
 
-    /// Starts one with these lines in its configuration; `FOLDER` in them is its own.
+    /// Starts one with these lines in its configuration; `FOLDER` in them is its own, `TLS_PORT` a second port.
     pub fn with(more: &'static str) -> Self {
         Self::with_files(more, |_| {})
     }
@@ -43,9 +49,9 @@ impl Mosquitto {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path());
         for _ in 0..STARTS_MAX {
-            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-            if let Some(child) = spawn(folder.path(), port, more) {
-                return Self { folder, port, child, more };
+            let (port, tls_port) = (free_port(), free_port());
+            if let Some(child) = spawn(folder.path(), port, tls_port, more) {
+                return Self { folder, port, tls_port, child, more };
             }
         }
         panic!("mosquitto doesn't start: {}", std::fs::read_to_string(folder.path().join("log")).unwrap_or_default());
@@ -53,6 +59,16 @@ impl Mosquitto {
 
     pub fn addr(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// A file in its folder.
+    pub fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The second port, where `TLS_PORT` stood.
+    pub const fn tls_port(&self) -> u16 {
+        self.tls_port
     }
 
     /// `kill -9`.
@@ -69,7 +85,7 @@ impl Mosquitto {
 
     /// Starts it again on its port and folder.
     pub fn start_again(&mut self) {
-        self.child = spawn(self.folder.path(), self.port, self.more).expect("mosquitto starts again");
+        self.child = spawn(self.folder.path(), self.port, self.tls_port, self.more).expect("mosquitto starts again");
     }
 
     pub fn url(&self) -> String {
@@ -85,7 +101,7 @@ impl Drop for Mosquitto {
 }
 
 /// `None` when it ended at once, as it does when the port is taken.
-fn spawn(folder: &Path, port: u16, more: &str) -> Option<Child> {
+fn spawn(folder: &Path, port: u16, tls_port: u16, more: &str) -> Option<Child> {
     let conf = folder.join("mosquitto.conf");
     let log = folder.join("log");
     let text = format!(
@@ -93,7 +109,7 @@ fn spawn(folder: &Path, port: u16, more: &str) -> Option<Child> {
          user root\nlog_dest file {}\n{}",
         folder.display(),
         log.display(),
-        more.replace("FOLDER", &folder.display().to_string())
+        more.replace("FOLDER", &folder.display().to_string()).replace("TLS_PORT", &tls_port.to_string())
     );
     std::fs::write(&conf, text).unwrap();
     let program = if Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" };

@@ -31,6 +31,8 @@ pub struct Message {
     pub id: u16,
     pub is_again: bool,
     pub is_retained: bool,
+    /// The seconds that it has left.
+    pub expiry: Option<u32>,
 }
 
 impl Message {
@@ -244,8 +246,9 @@ impl MqttClient {
             id = u16::from_be_bytes([rest[0], rest[1]]);
             rest = &rest[2..];
         }
+        let expiry = if self.is_five { expiry(rest) } else { None };
         let payload = self.after_properties(rest).to_vec();
-        Message { topic, payload, qos, id, is_again: first & 8 != 0, is_retained: first & 1 != 0 }
+        Message { topic, payload, qos, id, is_again: first & 8 != 0, is_retained: first & 1 != 0, expiry }
     }
 
     fn after_properties<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
@@ -255,6 +258,36 @@ impl MqttClient {
         let (len, used) = read_length(bytes).unwrap();
         &bytes[used + len..]
     }
+}
+
+/// The message expiry interval among the properties that these bytes begin with.
+fn expiry(bytes: &[u8]) -> Option<u32> {
+    let (len, used) = read_length(bytes).unwrap();
+    let mut rest = &bytes[used..used + len];
+    let text_len = |bytes: &[u8]| 2 + usize::from(u16::from_be_bytes([bytes[0], bytes[1]]));
+    while let Some((kind, value)) = rest.split_first() {
+        let len = match kind {
+            0x01 => 1,
+            0x02 => return Some(u32::from_be_bytes(value[..4].try_into().unwrap())),
+            0x23 => 2,
+            0x0B => read_length(value).unwrap().1,
+            0x03 | 0x08 | 0x09 => text_len(value),
+            0x26 => text_len(value) + text_len(&value[text_len(value)..]),
+            other => panic!("{other:#x} is no property of PUBLISH"),
+        };
+        rest = &value[len..];
+    }
+    None
+}
+
+/// A PUBLISH by 5.0 with QoS 1 that expires after so many seconds.
+pub fn expiring(topic: &str, payload: &str, id: u16, seconds: u32) -> Vec<u8> {
+    let mut body = text(topic);
+    body.extend(id.to_be_bytes());
+    body.extend([5, 0x02]);
+    body.extend(seconds.to_be_bytes());
+    body.extend(payload.as_bytes());
+    packet(0x32, &body)
 }
 
 /// A CONNECT as bytes.

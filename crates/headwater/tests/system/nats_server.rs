@@ -1,10 +1,11 @@
 //! A nats-server with JetStream on free ports, with a folder of its own; `scripts/get-nats` gets the program.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
+use crate::mosquitto::free_port;
 use crate::program::PATIENCE;
 
 /// How often ports are tried: one that was free a moment ago may be taken.
@@ -18,25 +19,40 @@ pub struct NatsServer {
     child: Child,
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
-}
-
 impl NatsServer {
     /// Starts one with nothing in it.
     pub fn start() -> Self {
+        Self::with("")
+    }
+
+    /// Starts one with these lines in its configuration.
+    pub fn with(more: &str) -> Self {
         let given = std::env::var_os("HEADWATER_NATS_SERVER").map(PathBuf::from);
         let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/engines/bin/nats-server");
         let program = given.unwrap_or_else(usual);
         assert!(program.exists(), "{} is not there: scripts/get-nats gets it", program.display());
+        Self::run(&program, &format!(" sync_interval: always\n}}\n{more}"))
+    }
+
+    /// Starts this program, with what all versions know in its configuration.
+    pub fn of(program: &Path) -> Self {
+        Self::run(program, "}\n")
+    }
+
+    fn run(program: &Path, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for _ in 0..STARTS_MAX {
             let (port, monitor) = (free_port(), free_port());
-            if let Some(child) = spawn(&program, folder.path(), port, monitor) {
+            if let Some(child) = spawn(program, folder.path(), port, monitor, more) {
                 return Self { _folder: folder, port, monitor, child };
             }
         }
         panic!("{} doesn't start", program.display());
+    }
+
+    /// Where clients come in.
+    pub fn addr(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     /// Its address as an engine.
@@ -53,10 +69,10 @@ impl Drop for NatsServer {
 }
 
 /// `None` when it ended at once, as it does when a port is taken.
-fn spawn(program: &Path, folder: &Path, port: u16, monitor: u16) -> Option<Child> {
+fn spawn(program: &Path, folder: &Path, port: u16, monitor: u16, more: &str) -> Option<Child> {
     let conf = folder.join("nats.conf");
     let text = format!(
-        "listen: 127.0.0.1:{port}\nhttp: 127.0.0.1:{monitor}\njetstream {{\n store_dir: \"{}\"\n sync_interval: always\n}}\n",
+        "listen: 127.0.0.1:{port}\nhttp: 127.0.0.1:{monitor}\njetstream {{\n store_dir: \"{}\"\n{more}",
         folder.join("store").display()
     );
     std::fs::write(&conf, text).unwrap();

@@ -7,13 +7,14 @@ use bytes::Bytes;
 use headwater_event::{EventId, GroupName, Time};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, Script};
-use redis::{RedisConnectionInfo, ScriptInvocation};
+use redis::{RedisConnectionInfo, ScriptInvocation, Value};
 use tokio::sync::Mutex;
 
 use super::names::Names;
 use super::scripts;
 use crate::LinkError;
 use crate::address::Address;
+use crate::version;
 
 /// How long a connection, and one answer, may take.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
@@ -33,6 +34,9 @@ const CHANGES_BYTES_MAX: usize = 1 << 20;
 
 /// How many letters of one group are kept; beyond, the oldest is forgotten. More are no list that a person reads.
 pub(super) const LETTERS_MAX: usize = 10_000;
+
+/// Whose scripts and answers are the ones that are counted on here.
+const VERSION_MIN: [u32; 3] = [7, 0, 0];
 
 /// Redis's usual port.
 const PORT: u16 = 6_379;
@@ -112,16 +116,29 @@ impl Memory {
         })
     }
 
-    /// Connects once, to know that it can be done.
+    /// Connects once, to know that it can be done, and asks how old it is.
     pub(super) async fn check(&self) -> Result<(), LinkError> {
         let answer = self.ask(|connection| async move {
             let mut connection = connection;
-            redis::cmd("PING").query_async::<()>(&mut connection).await
+            redis::cmd("PING").query_async::<()>(&mut connection).await?;
+            match redis::cmd("HELLO").query_async::<Value>(&mut connection).await {
+                Ok(told) => Ok(version_told(told)),
+                // It came with Redis 6.
+                Err(error) if error.code() == Some("ERR") => Ok(Some("5 or older".to_owned())),
+                Err(error) => Err(error),
+            }
         });
-        answer.await.map_err(|failure| match failure.is_final {
+        let version = answer.await.map_err(|failure| match failure.is_final {
             true => LinkError::Refused(failure.why),
             false => LinkError::Unreachable(failure.why),
-        })
+        })?;
+        match version {
+            Some(version) if !version::is_at_least(&version, VERSION_MIN) => {
+                let why = format!("is Redis {version}, and {} or later is needed", VERSION_MIN[0]);
+                Err(LinkError::Refused(self.sentence(&why)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What its acknowledgement means, as far as it says: `true` when it syncs each write.
@@ -176,7 +193,7 @@ impl Memory {
         let why = if is_login {
             self.sentence("refuses us: the user name or password is wrong, or it lacks a right")
         } else if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() {
-            self.sentence("can't be reached")
+            self.sentence(&format!("can't be reached: {error}"))
         } else {
             // What Redis says of a script or a command; it never has what we sent as a password.
             self.sentence(&format!("fails: {error}"))
@@ -349,6 +366,20 @@ struct Failure {
     why: String,
     /// Asking again doesn't help until something was changed.
     is_final: bool,
+}
+
+/// The version in what a Redis answers to HELLO: names and values in turn.
+fn version_told(told: Value) -> Option<String> {
+    let Value::Array(told) = told else { return None };
+    let mut pairs = told.into_iter();
+    while let (Some(name), Some(value)) = (pairs.next(), pairs.next()) {
+        if let (Value::BulkString(name), Value::BulkString(value)) = (name, value)
+            && name == b"version"
+        {
+            return String::from_utf8(value).ok();
+        }
+    }
+    None
 }
 
 fn millis(time: Duration) -> u64 {

@@ -4,6 +4,7 @@
 //! latest states, marks of ids, what groups want, dead letters. Publishing and keeping a state are two steps: an event is
 //! acknowledged after both. `docs/decisions/engine-amqp.md` has the reasons, `docs/engines.md` the user's side.
 
+mod age;
 mod declared;
 mod follow;
 mod ladder;
@@ -89,6 +90,10 @@ impl Amqp {
         let memory = Memory::new(state, names.clone())?;
         let wires = Wires::new(address.clone(), vhost, format!("headwater {}", names.as_str()));
         let shared = Arc::new(Shared::new(address, clock, names, wires, memory, members));
+        if let Some(version) = age::too_old(&shared.address).await {
+            let why = format!("is RabbitMQ {version}, and 3.10 or later is needed");
+            return Err(LinkError::Refused(shared.sentence(&why)));
+        }
         let channel = Press::channel(&shared).await.map_err(|lost| {
             let sentence = shared.sentence(&lost.why);
             if lost.is_final { LinkError::Refused(sentence) } else { LinkError::Unreachable(sentence) }

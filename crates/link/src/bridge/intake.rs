@@ -222,7 +222,7 @@ impl Intake {
             Err(error) => return Judged::Refused(error.to_string()),
         };
         let stamps = Stamps::among(&publish.properties.user);
-        if stamps.origin == Some(home.own) || stamps.hops > settings.hops_max {
+        if stamps.origin == Some(home.own) || stamps.hops >= settings.hops_max {
             return Judged::Returning;
         }
         let user = &publish.properties.user;
@@ -291,7 +291,8 @@ fn headers(publish: &Publish, stamps: &Stamps, settings: &BridgeSettings, home: 
     let origin = stamps.origin.or(home.remote).unwrap_or(home.own);
     let ours = [
         (stamps::ORIGIN, origin.to_string()),
-        (stamps::HOPS, stamps.hops.to_string()),
+        // This is a bridge, too: whoever fetches from hub to hub would otherwise have come no way.
+        (stamps::HOPS, stamps.hops.saturating_add(1).to_string()),
         (stamps::VIA, settings.name.clone()),
     ];
     let ours: Vec<(Text, Text)> =
@@ -548,7 +549,7 @@ mod tests {
             intake.judge(&publish, false, &settings(), side, Time(1))
         };
         assert_eq!(judge("7", "1", &SIDE), Judged::Returning, "it began here");
-        assert_eq!(judge("8", "9", &SIDE), Judged::Returning, "it passed nine");
+        assert_eq!(judge("8", "8", &SIDE), Judged::Returning, "it passed eight, and this would be the ninth");
         assert_eq!(judge("8", "many", &SIDE), Judged::Returning);
         let taken = |judged: Judged| match judged {
             Judged::Take(publication, _) => {
@@ -559,8 +560,8 @@ mod tests {
         };
         let stamps =
             |origin: u32, hops: u32| format!("headwater-origin={origin} headwater-hops={hops} headwater-via=b y=1");
-        assert_eq!(taken(judge("8", "8", &SIDE)), stamps(8, 8));
-        assert_eq!(taken(judge("?", "0", &SIDE)), stamps(7, 0), "a plain broker's events began with us");
-        assert_eq!(taken(judge("?", "0", &Side { remote: Some(9), ..SIDE })), stamps(9, 0));
+        assert_eq!(taken(judge("8", "7", &SIDE)), stamps(8, 8));
+        assert_eq!(taken(judge("?", "0", &SIDE)), stamps(7, 1), "a plain broker's events began with us");
+        assert_eq!(taken(judge("?", "0", &Side { remote: Some(9), ..SIDE })), stamps(9, 1));
     }
 }

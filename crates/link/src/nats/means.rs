@@ -14,14 +14,17 @@ use tokio::net::TcpStream;
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 const ANSWER_LEN_MAX: u64 = 1 << 20;
 
+/// Before this version acknowledged messages could be lost.
+pub(super) const VERSION_MIN: [u32; 3] = [2, 10, 23];
+
 /// Fewer replicas are no quorum that outlives a machine.
 const REPLICAS_MIN: usize = 3;
 
 /// What it means with so many replicas, as far as the page at `monitor` (`HOST:PORT`) tells.
 ///
 /// # Errors
-/// Why the page can't be read.
-pub(super) async fn durability(replicas: usize, monitor: Option<&str>) -> Result<Durability, String> {
+/// Why the page can't be read, and whether that may pass.
+pub(super) async fn durability(replicas: usize, monitor: Option<&str>) -> Result<Durability, NoPage> {
     let always = match monitor {
         Some(place) => syncs_always(place).await?,
         None => false,
@@ -33,7 +36,15 @@ pub(super) async fn durability(replicas: usize, monitor: Option<&str>) -> Result
     })
 }
 
-async fn syncs_always(place: &str) -> Result<bool, String> {
+/// Why there's no monitoring page, in words that follow "the engine ...".
+pub(super) enum NoPage {
+    /// Nobody answers.
+    Unreachable(String),
+    /// What answers is something else.
+    Other(String),
+}
+
+async fn syncs_always(place: &str) -> Result<bool, NoPage> {
     let asking = async {
         let mut stream = TcpStream::connect(place).await?;
         let request = format!("GET /varz HTTP/1.0\r\nHost: {place}\r\n\r\n");
@@ -44,36 +55,14 @@ async fn syncs_always(place: &str) -> Result<bool, String> {
     };
     let answer = match tokio::time::timeout(ANSWER_TIME_MAX, asking).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => return Err(format!("the monitoring page at {place} can't be read: {error}")),
-        Err(_) => return Err(format!("the monitoring page at {place} does not answer")),
+        Ok(Err(error)) => {
+            return Err(NoPage::Unreachable(format!("has a monitoring page at {place} that can't be read: {error}")));
+        }
+        Err(_) => return Err(NoPage::Unreachable(format!("has a monitoring page at {place} that doesn't answer"))),
     };
     let body = answer.windows(4).position(|four| four == b"\r\n\r\n").map(|at| &answer[at + 4..]).unwrap_or_default();
-    let page: Value = serde_json::from_slice(body).map_err(|_| format!("{place} is no monitoring page of NATS"))?;
+    let page: Value = serde_json::from_slice(body).map_err(|_| {
+        NoPage::Other(format!("has no monitoring page at {place}: what answers there is something else"))
+    })?;
     Ok(page.pointer("/jetstream/config/sync_always").and_then(Value::as_bool).unwrap_or(false))
-}
-
-/// Whether a server of this version may be used: before 2.10.23 acknowledged messages could be lost.
-pub(super) fn is_new_enough(version: &str) -> bool {
-    let mut numbers = version.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
-    let version = [numbers.next(), numbers.next(), numbers.next()].map(Option::unwrap_or_default);
-    version >= [2, 10, 23]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_compared_by_their_numbers() {
-        for (version, wanted) in [
-            ("2.9.10", false),
-            ("2.10.22", false),
-            ("2.10.23", true),
-            ("2.11.0-RC.1", true),
-            ("3.0.0", true),
-            ("", false),
-        ] {
-            assert_eq!(is_new_enough(version), wanted, "{version}");
-        }
-    }
 }

@@ -35,6 +35,7 @@ use crate::local::lock;
 use crate::local::member::ANSWER_TIME_MAX;
 use crate::local::member::Seated;
 use crate::local::wait::Bell;
+use crate::version;
 use publisher::{BATCHES_MAX, Job};
 use reader::Reader;
 use seat::Seat;
@@ -100,14 +101,17 @@ impl Nats {
         }
         let place = format!("nats://{}:{}", address.host, address.port);
         let client = options.connect(place).await.map_err(|error| {
-            let error = error.to_string();
-            match error.contains("authorization") {
-                true => LinkError::Refused(sentence("refuses us: the user name or password is wrong")),
-                false => LinkError::Unreachable(sentence(&format!("can't be reached: {error}"))),
+            use async_nats::ConnectErrorKind::{Authentication, AuthorizationViolation, Tls};
+            match error.kind() {
+                AuthorizationViolation | Authentication => {
+                    LinkError::Refused(sentence("refuses us: the user name or password is wrong"))
+                }
+                Tls => LinkError::Refused(sentence(&format!("can't be used: {error}"))),
+                _ => LinkError::Unreachable(sentence(&format!("can't be reached: {error}"))),
             }
         })?;
         let server = client.server_info();
-        if !means::is_new_enough(&server.version) && address.option("old") != Some("yes") {
+        if !version::is_at_least(&server.version, means::VERSION_MIN) && address.option("old") != Some("yes") {
             let why = "is of version {}, and before 2.10.23 acknowledged messages could be lost; `?old=yes` takes it all the same";
             return Err(LinkError::Refused(sentence(&why.replace("{}", &server.version))));
         }
@@ -123,10 +127,16 @@ impl Nats {
             .build(client);
         let name = address.option("stream").unwrap_or(STREAM);
         let streams = shared::streams(&context, name, usize::try_from(replicas).unwrap_or(1)).await;
-        let streams = streams.map_err(|why| LinkError::Refused(sentence(&format!("has no stream for us: {why}"))))?;
+        let streams = streams.map_err(|error| {
+            let text = sentence(&format!("has no stream for us: {error}"));
+            if shared::is_passing(&error) { LinkError::Unreachable(text) } else { LinkError::Refused(text) }
+        })?;
         let kept = streams.0.cached_info().config.num_replicas;
         let durability = means::durability(kept, address.option("monitor")).await;
-        let durability = durability.map_err(|why| LinkError::Unreachable(sentence(&why)))?;
+        let durability = durability.map_err(|no_page| match no_page {
+            means::NoPage::Unreachable(why) => LinkError::Unreachable(sentence(&why)),
+            means::NoPage::Other(why) => LinkError::Refused(sentence(&why)),
+        })?;
         let shared = Arc::new(Shared::new(address, clock, ack_wait, context, connected, streams));
         let (jobs, waiting) = mpsc::channel(BATCHES_MAX);
         tokio::spawn(publisher::run(Arc::clone(&shared), waiting));

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_nats::jetstream::Context;
+use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
 use async_nats::jetstream::stream::{Config, Info, StorageType, Stream};
+use async_nats::jetstream::{Context, ErrorCode};
 use headwater_event::{BusError, Clock, Epoch, GroupName, Health, Position, Seq};
 use tokio::sync::watch;
 
@@ -55,7 +56,11 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// The two streams, made when they aren't there.
-pub(super) async fn streams(context: &Context, name: &str, replicas: usize) -> Result<(Stream, Stream), String> {
+pub(super) async fn streams(
+    context: &Context,
+    name: &str,
+    replicas: usize,
+) -> Result<(Stream, Stream), CreateStreamError> {
     let config = |name: String, subjects: Vec<String>| Config {
         name,
         subjects,
@@ -68,9 +73,22 @@ pub(super) async fn streams(context: &Context, name: &str, replicas: usize) -> R
     let log = config(name.into(), vec![subjects::ALL.into()]);
     let letters =
         config(format!("{name}_LETTERS"), vec![format!("{}>", subjects::DEAD), format!("{}>", subjects::AGAIN)]);
-    let make =
-        |config: Config| async move { context.get_or_create_stream(config).await.map_err(|error| error.to_string()) };
-    Ok((make(log).await?, make(letters).await?))
+    Ok((context.get_or_create_stream(log).await?, context.get_or_create_stream(letters).await?))
+}
+
+/// Whether it may go well later: a cluster without a leader, or a server that is still starting.
+pub(super) fn is_passing(error: &CreateStreamError) -> bool {
+    const PASSING: [ErrorCode; 4] = [
+        ErrorCode::CLUSTER_NOT_AVAILABLE,
+        ErrorCode::CLUSTER_NOT_LEADER,
+        ErrorCode::CLUSTER_NOT_ACTIVE,
+        ErrorCode::CLUSTER_NO_PEERS,
+    ];
+    match error.kind() {
+        CreateStreamErrorKind::TimedOut | CreateStreamErrorKind::JetStreamUnavailable => true,
+        CreateStreamErrorKind::JetStream(error) => PASSING.contains(&error.error_code()),
+        _ => false,
+    }
 }
 
 /// A number that a stream made anew doesn't share; never 0.

@@ -27,7 +27,8 @@ const ROOM_AFTER: Duration = Duration::from_millis(10);
 /// The wait after a failure.
 const AGAIN: Backoff = Backoff { base: Duration::from_millis(20), cap: Duration::from_secs(2) };
 
-/// How many bits of a place count the events of one life; its token stands above them, so places only grow.
+/// How many bits of a place count the events of one term of sorting; its number stands above them, so places only grow, whoever
+/// sorts.
 const PLACE_BITS: u32 = 40;
 
 /// What sorts.
@@ -86,15 +87,14 @@ impl Sorter {
 
     async fn sort(&mut self, mut member: Box<dyn Member>, failures: &mut u32) -> End {
         let (mut held, mut stop) = (self.life.held(), self.stop.clone());
-        let mut desk = Desk::new(self);
+        let mut desk = match Desk::begin(self).await {
+            Ok(desk) => desk,
+            Err(error) => return self.store_failed(&error),
+        };
         loop {
             let has_room = match desk.has_room().await {
                 Ok(has_room) => has_room,
-                Err(error) => {
-                    self.shared
-                        .trouble(format!("the service {} can't read its store: {error}", self.context.service.name));
-                    return End::Again;
-                }
+                Err(error) => return self.store_failed(&error),
             };
             let fetched = tokio::select! {
                 fetched = member.next(AT_ONCE), if has_room => fetched,
@@ -125,6 +125,11 @@ impl Sorter {
                 self.shared.good();
             }
         }
+    }
+
+    fn store_failed(&self, error: &StoreError) -> End {
+        self.shared.trouble(format!("the service {} can't read its store: {error}", self.context.service.name));
+        End::Again
     }
 
     /// Writes them down, again and again until it's done; `None` when the life is over.
@@ -178,19 +183,28 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(sorter: &Sorter) -> Self {
-        let token = sorter.life.token();
-        // There is one: lives are only where there's a server.
-        let session = sorter.store.session(Some(token)).expect("a life is on PostgreSQL");
-        Self {
+    /// Begins a term: whoever sorted before has committed all that it ever will.
+    async fn begin(sorter: &mut Sorter) -> Result<Self, StoreError> {
+        let session = sorter.store.session(Some(sorter.life.token())).ok_or(StoreError::Closed)?;
+        let mut desk = Self {
             store: sorter.store.clone(),
             session,
             work: None,
             parts: sorter.context.service.options.partitions.max(1),
-            place: token << PLACE_BITS,
+            place: 0,
             waiting: WAITING_MAX,
             waiting_bytes: 0,
+        };
+        desk.place = desk.work().await?.term().await? << PLACE_BITS;
+        Ok(desk)
+    }
+
+    async fn work(&mut self) -> Result<&Work, StoreError> {
+        if self.work.as_ref().is_none_or(Work::is_closed) {
+            let postgres = self.store.postgres().ok_or(StoreError::Closed)?;
+            self.work = Some(postgres.work().await?);
         }
+        self.work.as_ref().ok_or(StoreError::Closed)
     }
 
     /// Whether more may be sorted. The table is asked only when it may be full.
@@ -198,12 +212,7 @@ impl Desk {
         if self.waiting < WAITING_MAX && self.waiting_bytes < WAITING_BYTES_MAX {
             return Ok(true);
         }
-        if self.work.as_ref().is_none_or(Work::is_closed) {
-            let postgres = self.store.postgres().ok_or(StoreError::Closed)?;
-            self.work = Some(postgres.work().await?);
-        }
-        let work = self.work.as_ref().ok_or(StoreError::Closed)?;
-        (self.waiting, self.waiting_bytes) = work.size().await?;
+        (self.waiting, self.waiting_bytes) = self.work().await?.size().await?;
         Ok(self.waiting < WAITING_MAX && self.waiting_bytes < WAITING_BYTES_MAX)
     }
 

@@ -9,6 +9,10 @@ pub enum StoreError {
     /// The store can't be reached or can't write (connection lost, disk full, I/O error); it may come back.
     #[error("the store is not available: {0}")]
     Unavailable(String),
+    /// The server says no until somebody has changed something: a wrong password, no such database, a server that is too
+    /// old. Only told at the start; a store that was reached once is [`Unavailable`](Self::Unavailable) at most.
+    #[error("the store refuses us: {0}")]
+    Refused(String),
     /// A rule of a table said no.
     #[error("a rule of the tables was broken: {0}")]
     Constraint(String),

@@ -75,6 +75,18 @@ impl Store {
         Ok(Self(Arc::new(Inner { name: name.to_owned(), kind, health })))
     }
 
+    /// Whether stores can be opened there, as far as that can be known without one: a server is connected to once, and asked
+    /// how old it is.
+    ///
+    /// # Errors
+    /// `Refused` when trying again doesn't help until something was changed, `Unavailable` when it may.
+    pub async fn reach(url: &StoreUrl) -> Result<(), StoreError> {
+        match url {
+            StoreUrl::Sqlite { .. } => Ok(()),
+            StoreUrl::Postgres { config } => postgres::reach(config).await,
+        }
+    }
+
     /// Reads beside the writer.
     #[must_use]
     pub fn reader(&self) -> Reader {

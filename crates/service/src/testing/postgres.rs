@@ -13,6 +13,9 @@ use crate::StoreUrl;
 /// A port can be taken between asking for a free one and using it; three times in a row it isn't chance.
 const STARTS_MAX: usize = 3;
 
+/// How long a server may take to read its rules anew.
+const RELOAD_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// Says when the server is there, waits for the test's process to end (its end of the pipe closes, whatever ended it),
 /// then takes the server and its folder away.
 const KEEPER: &str = r#"
@@ -106,6 +109,29 @@ impl Postgres {
         drop(client);
         let _ = connection.await;
         StoreUrl::new(&url(&name), Path::new("")).expect("a URL")
+    }
+
+    /// From now on everybody who comes over the network has to say this password.
+    ///
+    /// # Panics
+    /// When the server doesn't take that.
+    pub fn ask_for_password(&self, password: &str) {
+        let says = |host: &std::ffi::OsStr, sql: &str| {
+            let mut command = as_user(self.user, self.bin.join("psql"));
+            command.arg("-h").arg(host).args(["-p", &self.port.to_string(), "-U", "test", "-q", "-w", "-c", sql]);
+            command.arg("postgres").current_dir("/").stdout(Stdio::null()).stderr(Stdio::null());
+            command.status().expect("psql").success()
+        };
+        let set = format!("ALTER USER test PASSWORD '{password}'");
+        assert!(says(self.folder.as_os_str(), &set), "the password is set");
+        let rules = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+        std::fs::write(self.folder.join("data/pg_hba.conf"), rules).expect("its rules");
+        self.control(&["reload"]);
+        // The server reads them when it comes to it.
+        let begun = std::time::Instant::now();
+        while says("127.0.0.1".as_ref(), "SELECT 1") {
+            assert!(begun.elapsed() < RELOAD_TIME_MAX, "it goes on letting in whoever comes");
+        }
     }
 
     /// Ends the server as a crash would, and starts it again; all connections are lost.

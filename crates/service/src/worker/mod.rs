@@ -8,37 +8,35 @@
 mod lane;
 mod look;
 mod order;
+mod place;
 mod recent;
 mod relay;
 mod settle;
+mod shared;
 pub(crate) mod wait;
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use headwater_event::{Bus, BusError, Delivery, Health, Later, Member, Settlement, Tag, Time};
+use headwater_event::{Bus, BusError, Delivery, Later, Member, Settlement, Tag, Time};
 use tokio::sync::watch;
 
 use self::lane::{Ended, Lane};
 use self::look::Look;
 use self::order::{Admitted, Order};
+use self::place::{AHEAD, AHEAD_OF_REPEATS, Place};
 use self::recent::Recent;
 use self::relay::Relay;
+pub(crate) use self::shared::Shared;
 use crate::batch::{Batch, Context, Fate, Item, PARKED_MAX, Work};
 use crate::duty::Life;
 use crate::outbox;
 use crate::sorted::Control;
 use crate::store::{Store, StoreError};
-
-/// How many deliveries are fetched ahead for each lane, in batches: the next one waits while one is under way.
-const AHEAD: usize = 2;
-
-/// The same while most come several times: a commit is worth its price only with enough that is news.
-const AHEAD_OF_REPEATS: usize = 8;
 
 /// The wait before an unwilling bus or store is asked again.
 const AGAIN: headwater_event::Backoff =
@@ -52,31 +50,6 @@ const LOOK_FOR_ALL_EVERY: Duration = Duration::from_millis(250);
 
 /// How long the end may take.
 pub(crate) const STOP_WAIT: Duration = Duration::from_secs(30);
-
-/// What a worker and those who watch it share.
-#[derive(Default)]
-pub(crate) struct Shared {
-    trouble: Mutex<Option<String>>,
-}
-
-impl Shared {
-    pub(crate) fn health(&self) -> Health {
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        trouble.clone().map_or(Health::Good, Health::Failing)
-    }
-
-    pub(crate) fn trouble(&self, what: String) {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if trouble.as_ref() != Some(&what) {
-            tracing::warn!("{what}");
-            *trouble = Some(what);
-        }
-    }
-
-    pub(crate) fn good(&self) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-}
 
 /// Why a service's store could not be made ready.
 pub(crate) enum BeginError {
@@ -95,20 +68,6 @@ pub(crate) async fn begin(store: &Store, context: &Arc<Context>) -> Result<(), B
         Some(Fate::Dead(why)) => Err(BeginError::Seed(why)),
         _ => Ok(()),
     }
-}
-
-/// A place where batches are carried out, and what waits for it.
-struct Place {
-    lane: Lane,
-    pending: VecDeque<Item>,
-    is_busy: bool,
-    /// How many items share a commit here: fewer for a while after one that failed.
-    batch_max: usize,
-    failures: u32,
-    not_before: Option<Time>,
-    /// This lane's rows in the outbox.
-    worker: [u8; 16],
-    row_number: i64,
 }
 
 /// A service's worker.
@@ -191,6 +150,7 @@ impl Worker {
             not_before: None,
             worker: worker(at),
             row_number: 1,
+            in_doubt: None,
         });
         Ok(Self {
             places: places.collect(),
@@ -305,7 +265,7 @@ impl Worker {
         if !is_ready || !(has_items || tidy) {
             return;
         }
-        let len = if has_items { batch_len(place) } else { 0 };
+        let len = if has_items { place.batch_len() } else { 0 };
         self.ahead = if len > place.batch_max { AHEAD_OF_REPEATS } else { AHEAD };
         let batch = Batch {
             items: place.pending.drain(..len).collect(),
@@ -313,6 +273,7 @@ impl Worker {
             sweep: self.look.sweep(now, self.context.service.options.inbox_keep),
             worker: place.worker,
             row_number: place.row_number,
+            in_doubt: place.in_doubt,
             may_park: self.look.parked() < PARKED_MAX,
             is_first: false,
         };
@@ -475,28 +436,6 @@ impl Worker {
         // What is due and could not be done now waits for something else than the time.
         places.chain(others.into_iter().flatten()).filter(|moment| *moment > now).min()
     }
-}
-
-/// How many of those that wait go into the next batch: so many different events as share a commit, and what repeats them.
-fn batch_len(place: &Place) -> usize {
-    let max = place.batch_max;
-    if place.pending.len() <= max {
-        return place.pending.len();
-    }
-    let mut ids = HashSet::with_capacity(max);
-    let mut others = 0;
-    for (at, item) in place.pending.iter().enumerate() {
-        match &item.work {
-            Work::Delivery(delivery) => {
-                ids.insert(&delivery.recorded.event.id);
-            }
-            Work::Parked(_) | Work::Timer(_) => others += 1,
-        }
-        if ids.len() + others > max || at == max * AHEAD_OF_REPEATS {
-            return at;
-        }
-    }
-    place.pending.len()
 }
 
 /// Waits for the word to stop, or for the one who could give it to be gone.

@@ -40,6 +40,10 @@ impl Worker {
         }
         self.look.heard(outcome.next_due, outcome.parked);
         // The relay first: who is told that it's done may look for what it published.
+        if !batch.items.is_empty() {
+            place.in_doubt = None;
+        }
+        self.relay.take(outcome.left);
         self.relay.take(outcome.rows);
         self.relay_on(now);
         self.settle_batch(batch.items, outcome.fates, now);
@@ -154,6 +158,7 @@ impl Worker {
         // Whether it was committed before the failure is not known: then its rows are in the outbox, and its ids in the inbox.
         self.look.look_for_left(now);
         let place = &mut self.places[at];
+        place.in_doubt = place.in_doubt.or(Some(place.row_number));
         // Those rows keep their numbers: whoever relays them, here or elsewhere, deletes them by these, and must not mean others.
         place.row_number = place.row_number.saturating_add(IN_DOUBT);
         place.failures = place.failures.saturating_add(1);

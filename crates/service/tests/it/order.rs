@@ -38,7 +38,7 @@ async fn stands(house: &House, what: &str, expected: (usize, usize)) {
             return;
         }
         assert!(begun.elapsed() < Duration::from_secs(30), "never: {what}; {found:?}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        tokio::time::sleep(Duration::from_millis(2)).await; // sleep: the table tells nobody
     }
 }
 

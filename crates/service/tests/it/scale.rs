@@ -69,7 +69,7 @@ async fn shares_become(house: &House, expected: &[i64]) -> Duration {
     let begun = Instant::now();
     while shares(house).await != expected {
         assert!(begun.elapsed() < Duration::from_secs(30), "{:?} and never {expected:?}", shares(house).await);
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await; // sleep: the table tells nobody
     }
     begun.elapsed()
 }
@@ -138,6 +138,41 @@ async fn who_dies_is_replaced_within_five_seconds_and_its_keys_keep_their_order(
     }
 }
 
+/// Who sorts now, by its name.
+async fn sorter(house: &House) -> Option<String> {
+    let leases = house.store("books").await.leases().await.unwrap();
+    leases.into_iter().find(|lease| lease.name == "sort").and_then(|lease| lease.holder)
+}
+
+#[tokio::test]
+async fn keys_keep_their_order_whoever_sorts_after_whom() {
+    let Some(house) = House::postgres().await else { return };
+    let mut workers = HashMap::new();
+    for name in ["a", "b", "c", "d", "e"] {
+        let options = ServiceOptions { hold: Duration::from_millis(600), ..ServiceOptions::default() };
+        let service = books().on("add", book).key_of(account).options(options).at(name);
+        workers.insert(name.to_owned(), house.start(service).await);
+    }
+    // Of four that take over in turn some are older than those before them.
+    for round in 0..5 {
+        let at = loop {
+            match sorter(&house).await.filter(|name| workers.contains_key(name)) {
+                Some(name) => break name,
+                None => tokio::time::sleep(Duration::from_millis(5)).await, // sleep: the table tells nobody
+            }
+        };
+        publish(&house, round * 400, 400).await;
+        let head = house.bus().head();
+        until("all of it is sorted", || house.stat("books").settled.seq >= head.seq).await;
+        if round < 4 {
+            drop(workers.remove(&at));
+        }
+    }
+    house.settled("books").await;
+    all_is_there_in_order(&house, 2_000).await;
+    assert_eq!(house.int("books", "SELECT COUNT(*) FROM entry").await, 2_000, "nothing twice");
+}
+
 #[tokio::test]
 async fn an_event_that_is_given_up_is_a_dead_letter_of_the_group_and_can_be_revived() {
     let Some(house) = House::postgres().await else { return };
@@ -163,7 +198,7 @@ async fn an_event_that_is_given_up_is_a_dead_letter_of_the_group_and_can_be_revi
     let begun = Instant::now();
     while house.int("books", "SELECT COUNT(*) FROM entry").await == 0 {
         assert!(begun.elapsed() < Duration::from_secs(30));
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await; // sleep: the table tells nobody
     }
     house.settled("books").await;
     running.stop().await;

@@ -87,6 +87,9 @@ impl Shop {
             order.in_flight == 0 && order.settled.seq >= headwater_event::Bus::head(&*self.log).seq
         })
         .await;
+        while super::sorted(&self.orders).await > 0 {
+            tokio::task::yield_now().await;
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use headwater_eventlog::{EventLog, OpenOptions, SlowDisk};
 use headwater_hub::access::{Openness, Policy, Rules, Users};
 use headwater_hub::{Access, Hub, Settings};
 use headwater_service::testing::Postgres;
-use headwater_service::{Reader, Running, Service, Store, StoreUrl};
+use headwater_service::{Reader, Running, Service, Statement, Store, StoreUrl};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -327,6 +327,7 @@ impl Shop {
         }
         let mut both = groups.iter().zip(&last);
         both.all(|(group, last)| group.in_flight == 0 && group.waiting_retry == 0 && group.settled.seq >= *last)
+            && sorted(&self.stock).await + sorted(&self.orders).await == 0
     }
 
     /// The dead letters of a service: why each was given up.
@@ -368,6 +369,13 @@ impl Shop {
             running.stop().await;
         }
     }
+}
+
+/// How many events a service on PostgreSQL has taken from the bus into its store, and not handled yet.
+pub async fn sorted(store: &Reader) -> i64 {
+    static SORTED: Statement = Statement::new("SELECT COUNT(*) FROM kit_work");
+    // One that was never started has no tables.
+    store.query_opt(&SORTED, &[]).await.map_or(0, |row| row.unwrap().int(0).unwrap())
 }
 
 pub fn order_send(order: &Value, items: &[(i64, i64)]) -> Value {

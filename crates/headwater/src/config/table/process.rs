@@ -1,7 +1,10 @@
 //! What the process is, and where its data lies.
 
+use std::time::Duration;
+
 use headwater_event::Durability;
 
+use super::A_CENTURY;
 use crate::config::Config;
 use crate::config::key::{Key, Kind};
 
@@ -52,6 +55,14 @@ pub(super) const KEYS: &[Key] = &[
         kind: Kind::Server { at: |c| &mut c.store, word: "sqlite", schemes: STORES },
         help: "Where services keep their tables: `sqlite` is a file a service in the data folder, `sqlite:FOLDER` in another \
                one; `postgres://USER:PASSWORD@HOST/DATABASE` is a schema a service.",
+    },
+    Key {
+        name: "start_wait",
+        flag: Some("start-wait"),
+        kind: Kind::Span { at: |c| &mut c.start_wait, min: Duration::ZERO, max: A_CENTURY },
+        help: "For how long a start waits for an engine, its state or a PostgreSQL that can't be reached yet: it's tried again \
+               with back-off. With `0 s` the program ends at once, with exit code 2. A server that is reached and says no (a \
+               wrong password, one that is too old) ends it at once in any case.",
     },
     Key {
         name: "node_id",

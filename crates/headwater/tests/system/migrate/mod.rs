@@ -1,5 +1,7 @@
-//! `headwater migrate`: what a log has, taken over by a real nats-server and by a broker, through kills and a second run.
+//! `headwater migrate`: what a log has, taken over by a real nats-server, by RabbitMQ and by a broker, through kills and a second run.
 
+#[cfg(feature = "engines")]
+mod into_amqp;
 #[cfg(feature = "engines")]
 mod into_nats;
 
@@ -147,7 +149,7 @@ async fn what_can_not_be_done_is_said_in_one_sentence() {
     // Port 9 of the loopback is nobody's.
     let nobody = "mqtt://127.0.0.1:9";
     for (output, code, word) in [
-        (folder.migrate(nobody, &[]), 1, "127.0.0.1:9"),
+        (folder.migrate(nobody, &[]), 2, "127.0.0.1:9"),
         (folder.migrate("embedded", &[]), 2, "--engine"),
         (folder.migrate("http://x", &[]), 2, "http"),
         (Folder::new().migrate(nobody, &[]), 1, "there is no log"),

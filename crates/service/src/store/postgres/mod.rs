@@ -3,6 +3,7 @@
 mod columns;
 mod duties;
 mod pool;
+mod reach;
 mod session;
 pub(crate) mod work;
 
@@ -14,6 +15,7 @@ use tokio_postgres::{Client, Config, NoTls};
 
 pub(crate) use self::duties::Duties;
 pub(crate) use self::pool::Pool;
+pub(super) use self::reach::reach;
 pub(crate) use self::session::Session;
 use super::{Pulse, StoreError};
 
@@ -38,16 +40,15 @@ pub(crate) struct Postgres {
 impl Postgres {
     /// Reaches the server, and makes the schema when there's none.
     pub(super) async fn open(config: &str, name: &str, pulse: &Arc<Pulse>) -> Result<Self, StoreError> {
-        let mut config: Config =
-            config.parse().map_err(|error| StoreError::Url(format!("the store's URL can't be read: {error}")))?;
-        config.connect_timeout(CONNECT_WAIT).application_name(format!("headwater {name}"));
-        config.keepalives_idle(SILENCE_MAX / 2).tcp_user_timeout(SILENCE_MAX);
+        let mut config = read_config(config)?;
+        config.application_name(format!("headwater {name}"));
         let client = connect(&config).await?;
         let schema =
             client.query("SELECT 1 FROM pg_namespace WHERE nspname = $1", &[&name]).await.map_err(read_error)?;
         if schema.is_empty() {
             // The name was checked: it needs no quotes that could be broken out of.
-            client.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS \"{name}\"")).await.map_err(read_error)?;
+            let made = client.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS \"{name}\"")).await;
+            made.map_err(reach::not_let_in)?;
         }
         // What is prepared and written from here on means this schema alone.
         let options = config.get_options().map_or_else(String::new, |options| format!("{options} "));
@@ -92,11 +93,24 @@ impl Postgres {
     }
 }
 
+/// A URL, with how long we wait for its server.
+fn read_config(url: &str) -> Result<Config, StoreError> {
+    let mut config: Config =
+        url.parse().map_err(|error| StoreError::Url(format!("the store's URL can't be read: {error}")))?;
+    config.connect_timeout(CONNECT_WAIT).keepalives_idle(SILENCE_MAX / 2).tcp_user_timeout(SILENCE_MAX);
+    Ok(config)
+}
+
 /// A connection, served by a task on the runtime of the caller.
 async fn connect(config: &Config) -> Result<Client, StoreError> {
+    dial(config, read_error).await
+}
+
+/// The same; why there's none is read by whoever asks.
+async fn dial(config: &Config, read: fn(tokio_postgres::Error) -> StoreError) -> Result<Client, StoreError> {
     let connecting = tokio::time::timeout(CONNECT_WAIT, config.connect(NoTls));
     let connected = connecting.await.map_err(|_| StoreError::Unavailable("the server gives no answer".into()))?;
-    let (client, connection) = connected.map_err(read_error)?;
+    let (client, connection) = connected.map_err(read)?;
     tokio::spawn(async move {
         // Whoever uses the client hears of it.
         if let Err(error) = connection.await {

@@ -77,6 +77,12 @@ impl Work {
         self.client.execute(sql, &[&parts, &places, &attempts]).await.map(drop).map_err(read_error)
     }
 
+    /// The number of a new term of sorting: greater than any before, also of lives that began later.
+    pub(crate) async fn term(&self) -> Result<i64, StoreError> {
+        let sql = "UPDATE kit_token SET last = last + 1 RETURNING last";
+        self.client.query_one(sql, &[]).await.and_then(|row| row.try_get(0)).map_err(read_error)
+    }
+
     /// How many rows wait, and how many bytes they have.
     pub(crate) async fn size(&self) -> Result<(i64, i64), StoreError> {
         let sql = "SELECT COUNT(*), COALESCE(SUM(pg_column_size(event)), 0)::BIGINT FROM kit_work";
