@@ -12,6 +12,7 @@ mod letters;
 mod memory;
 mod names;
 mod packed;
+mod place;
 mod press;
 mod scripts;
 mod seat;
@@ -123,7 +124,31 @@ impl Amqp {
         self.shared.wires.close().await;
     }
 
+    /// Takes the place of whoever has it, here too.
+    async fn sit_alone(&self, group: &GroupName, options: GroupOptions) -> Result<Seated<Seat>, BusError> {
+        let before = lock(&self.shared.seats).remove(group);
+        if let Some(before) = before {
+            before.leave().await;
+        }
+        let seat = Seat::begin(&self.shared, group, options.clone()).await?;
+        let mut seats = lock(&self.shared.seats);
+        if self.shared.ledger.is_closed() {
+            return Err(BusError::Closed);
+        }
+        if let Some(before) = seats.insert(group.clone(), Arc::clone(&seat)) {
+            before.close();
+        }
+        let lease = options.lease;
+        let id = lock(&seat.desk).join(options);
+        drop(seats);
+        seat.start();
+        Ok(Seated { seat, id, lease })
+    }
+
     async fn sit(&self, group: &GroupName, options: GroupOptions) -> Result<Seated<Seat>, BusError> {
+        if options.alone {
+            return self.sit_alone(group, options).await;
+        }
         loop {
             if self.shared.ledger.is_closed() {
                 return Err(BusError::Closed);

@@ -52,10 +52,19 @@ impl Names {
 
     /// The queue of a group; one of a long name goes by its number.
     pub(super) fn queue(&self, group: &GroupName, number: u64) -> String {
+        self.of_group("group", group, number)
+    }
+
+    /// The place of the one that is alone in a group.
+    pub(super) fn place(&self, group: &GroupName, number: u64) -> String {
+        self.of_group("alone", group, number)
+    }
+
+    fn of_group(&self, kind: &str, group: &GroupName, number: u64) -> String {
         let token = dotted::word(group.as_str(), b"/");
         match token.len() {
-            ..=GROUP_LEN_MAX => format!("{}.group.{token}", self.0),
-            _ => format!("{}.group.%{number}", self.0),
+            ..=GROUP_LEN_MAX => format!("{}.{kind}.{token}", self.0),
+            _ => format!("{}.{kind}.%{number}", self.0),
         }
     }
 
@@ -146,6 +155,7 @@ mod tests {
         assert_eq!(queue("service/a"), "hw.group.service/a");
         assert_ne!(queue("a.b"), queue("a%2Eb"));
         assert_eq!(queue(&"x".repeat(500)), "hw.group.%7");
+        assert_eq!(names.place(&GroupName::new("service/a").unwrap(), 7), "hw.alone.service/a");
         assert!(Names::new("a.b").is_none() && Names::new("").is_none());
     }
 }

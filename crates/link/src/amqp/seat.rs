@@ -24,12 +24,17 @@ use crate::local::{self, lock};
 pub(super) struct Out {
     pub acknowledge: Vec<Handle>,
     pub waiters: Vec<oneshot::Sender<()>>,
+    /// Nobody tells the server anything any more.
+    pub is_over: bool,
 }
 
 /// One group's deliveries here.
 pub(super) struct Seat {
     pub name: GroupName,
     pub queue: String,
+    /// Whether this process is the group's only one, and what its place is called.
+    pub is_alone: bool,
+    pub place: String,
     pub desk: Mutex<Desk>,
     /// Rung when members may find something new.
     pub bell: Bell,
@@ -60,6 +65,8 @@ impl Seat {
         let seat = Arc::new(Self {
             name: name.clone(),
             queue: shared.names.queue(name, registered.number),
+            is_alone: options.alone,
+            place: shared.names.place(name, registered.number),
             desk: Mutex::new(Desk::new(GroupOptions { filters, ..options }).parks(ladder::SHORTEST)),
             bell: Bell::new(),
             dead: AtomicUsize::new(dead),
@@ -158,7 +165,11 @@ impl Seat {
     /// Resolves when the server knows all that it was told.
     pub(super) fn told(&self) -> oneshot::Receiver<()> {
         let (tell, told) = oneshot::channel();
-        lock(&self.out).waiters.push(tell);
+        let mut out = lock(&self.out);
+        if !out.is_over {
+            out.waiters.push(tell);
+        }
+        drop(out);
         self.wake.notify_one();
         told
     }

@@ -1,27 +1,29 @@
 //! The task behind a seat: the group's queue, what comes out of it, and what is answered.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::{FutureExt as _, StreamExt as _};
-use headwater_event::{EventId, Position, Recorded};
+use headwater_event::{EventId, GroupName, Position, Recorded};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
-use lapin::{Channel, Consumer};
+use lapin::{Channel, Connection, Consumer};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::seat::{Out, Seat};
 use super::shared::{backoff, stopped};
-use super::wire::{Lost, Side, answered, end};
-use super::{declared, spelling};
+use super::wire::{Lost, Side, answered, end, part};
+use super::{declared, place, spelling};
 use crate::local::desk::Handle;
 use crate::local::lock;
 use crate::local::unplaced::Unplaced;
 
-/// How long the queue is consumed when its last member has left: a worker that joins anew finds its book.
+/// How long the queue is consumed when its last member has left, unless that was to be alone: a worker that joins anew finds its
+/// book.
 const LINGER: Duration = Duration::from_secs(10);
 
 /// How many deliveries the server may have out to us at the least: with a few, one that waits would hold up all.
@@ -37,10 +39,14 @@ pub(super) struct Task {
     /// Counts channels: handles of an earlier one mean nothing any more.
     generation: u64,
     unplaced: Unplaced,
+    /// What the channel has brought and has no answer to, by its tags.
+    unanswered: BTreeSet<u64>,
     /// Who waits for the answer that is on its way.
     asked: Vec<oneshot::Sender<()>>,
     prefetch: u16,
     alone_since: Option<Instant>,
+    /// The connection of one that is alone.
+    own: Option<Connection>,
 }
 
 enum End {
@@ -57,8 +63,8 @@ type Answer = BoxFuture<'static, Result<(), Lost>>;
 
 impl Task {
     pub(super) fn new(seat: Arc<Seat>) -> Self {
-        let (unplaced, asked) = Default::default();
-        Self { seat, generation: 0, unplaced, asked, prefetch: 0, alone_since: None }
+        let (unplaced, unanswered, asked) = Default::default();
+        Self { seat, generation: 0, unplaced, unanswered, asked, prefetch: 0, alone_since: None, own: None }
     }
 
     pub(super) async fn run(mut self) {
@@ -68,13 +74,20 @@ impl Task {
             ready.get_or_insert_with(|| Err("was closed".into()));
             was_open
         });
-        let mut seats = lock(&self.seat.shared.seats);
+        self.clear_seat(&mut lock(&self.seat.shared.seats));
+        self.seat.close();
+        // Who waits hears it now.
+        *lock(&self.seat.out) = Out { is_over: true, ..Out::default() };
+        self.asked.clear();
+        self.leave_place().await;
+        self.seat.ended.send_replace(true);
+    }
+
+    /// Who joins from now on begins anew; unless another has sat down here already.
+    fn clear_seat(&self, seats: &mut BTreeMap<GroupName, Arc<Seat>>) {
         if seats.get(&self.seat.name).is_some_and(|seat| Arc::ptr_eq(seat, &self.seat)) {
             seats.remove(&self.seat.name);
         }
-        drop(seats);
-        self.seat.close();
-        self.seat.ended.send_replace(true);
     }
 
     async fn live(&mut self) {
@@ -91,6 +104,10 @@ impl Task {
                 Ok(Some((channel, deliveries))) => {
                     tries = 0;
                     let end_of = self.serve(&channel, deliveries).await;
+                    if self.seat.is_alone {
+                        // Another may have its place by now, or is about to. Members hear it at once.
+                        return;
+                    }
                     end(&channel).await;
                     end_of
                 }
@@ -112,6 +129,13 @@ impl Task {
         }
     }
 
+    /// What is out goes back to the head of the queue, and the place to others.
+    async fn leave_place(&mut self) {
+        if let Some(connection) = self.own.take() {
+            part(&connection).await;
+        }
+    }
+
     fn fail(&self, why: String) {
         tracing::debug!(group = %self.seat.name, "{why}");
         *lock(&self.seat.fault) = Some(why);
@@ -128,6 +152,7 @@ impl Task {
         if self.generation > 0 && self.seat.shared.memory.registered(&self.seat.name).await?.is_none() {
             return Ok(None);
         }
+        self.leave_place().await;
         let begun = self.consume().await.map_err(|lost| {
             let why = self.seat.shared.sentence(&lost.why);
             if lost.is_final {
@@ -136,25 +161,39 @@ impl Task {
             why
         })?;
         *lock(&self.seat.fault) = None;
-        self.seat.ready.send_if_modified(|ready| ready.replace(Ok(())).is_none());
-        Ok(Some(begun))
+        if begun.is_some() {
+            self.seat.ready.send_if_modified(|ready| ready.replace(Ok(())).is_none());
+        }
+        Ok(begun)
     }
 
-    async fn consume(&mut self) -> Result<(Channel, Consumer), Lost> {
+    /// A channel to consume the queue over, which is there and bound; `None` when nobody wants it any more.
+    async fn channel(&mut self) -> Result<Option<Channel>, Lost> {
         let Seat { shared, queue, .. } = &*self.seat;
+        if self.seat.is_alone {
+            let connection = self.own.insert(shared.wires.alone().await?);
+            return place::take(&self.seat, connection).await;
+        }
         let channel = shared.wires.channel(Side::Take).await?;
         let filters = lock(&self.seat.desk).filters().to_vec();
         declared::group(&channel, shared, queue, &filters).await?;
+        Ok(Some(channel))
+    }
+
+    async fn consume(&mut self) -> Result<Option<(Channel, Consumer)>, Lost> {
+        let Some(channel) = self.channel().await? else { return Ok(None) };
+        let Seat { queue, .. } = &*self.seat;
         self.prefetch = self.wanted_prefetch();
         answered(channel.basic_qos(self.prefetch, BasicQosOptions::default())).await?;
         let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
         let deliveries = answered(channel.basic_consume(queue.as_str().into(), "".into(), options, none)).await?;
         self.generation += 1;
         self.unplaced.clear();
+        self.unanswered.clear();
         lock(&self.seat.desk).forget_handles();
         // Who waits for an answer waits for one of this channel.
         lock(&self.seat.out).waiters.append(&mut self.asked);
-        Ok((channel, deliveries))
+        Ok(Some((channel, deliveries)))
     }
 
     async fn serve(&mut self, channel: &Channel, mut deliveries: Consumer) -> End {
@@ -225,21 +264,22 @@ impl Task {
             return Some(None);
         }
         let until = *self.alone_since.get_or_insert_with(Instant::now) + LINGER;
-        if until > Instant::now() {
+        if until > Instant::now() && !self.seat.is_alone {
             return Some(Some(until));
         }
         // Under the lock: who joins from now on begins anew.
-        seats.remove(&self.seat.name);
+        self.clear_seat(&mut seats);
         lock(&self.seat.desk).close();
         None
     }
 
     /// Acknowledges what is settled, and asks whether the server knows it: one question at a time.
     async fn tell(&mut self, channel: &Channel, answer: &mut Option<Answer>) -> Result<(), Lost> {
-        let Out { acknowledge, waiters } = std::mem::take(&mut *lock(&self.seat.out));
+        let Out { acknowledge, waiters, .. } = std::mem::take(&mut *lock(&self.seat.out));
         let is_ours = |handle: &Handle| handle >> TAG_BITS == self.generation;
-        let acks = acknowledge.into_iter().filter(is_ours);
-        let acks = acks.map(|handle| channel.basic_ack(handle & TAG_MASK, BasicAckOptions::default()));
+        let tags = acknowledge.into_iter().filter(is_ours).map(|handle| handle & TAG_MASK).collect();
+        let acks = acknowledgements(&mut self.unanswered, tags);
+        let acks = acks.into_iter().map(|(tag, multiple)| channel.basic_ack(tag, BasicAckOptions { multiple }));
         answered(join_all(acks).map(|acks| acks.into_iter().collect::<lapin::Result<()>>())).await?;
         if waiters.is_empty() {
             return Ok(());
@@ -279,6 +319,7 @@ impl Task {
 
     fn came(&mut self, delivery: &Delivery) {
         let handle = self.generation << TAG_BITS | delivery.delivery_tag & TAG_MASK;
+        self.unanswered.insert(delivery.delivery_tag & TAG_MASK);
         if let Some(again) = spelling::read_again(delivery) {
             return match again {
                 Some(again) => self.came_again(again, spelling::tried(delivery), handle),
@@ -362,10 +403,39 @@ impl Task {
     }
 }
 
+/// How these tags are acknowledged, `true` for one with all before it: the server writes each acknowledgement into the queue's
+/// log, and holds back those of somebody who says very many at once, up to losing them when he leaves.
+fn acknowledgements(unanswered: &mut BTreeSet<u64>, tags: BTreeSet<u64>) -> Vec<(u64, bool)> {
+    let oldest = unanswered.iter().zip(&tags).take_while(|(unanswered, tag)| unanswered == tag);
+    let up_to = oldest.last().map(|(tag, _)| *tag);
+    for tag in &tags {
+        unanswered.remove(tag);
+    }
+    let single = tags.into_iter().filter(|tag| up_to.is_none_or(|up_to| *tag > up_to));
+    up_to.map(|tag| (tag, true)).into_iter().chain(single.map(|tag| (tag, false))).collect()
+}
+
 /// What was answered; never when nothing was asked.
 async fn of(answer: &mut Option<Answer>) -> Result<(), Lost> {
     match answer {
         Some(answer) => answer.await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_settled_without_a_gap_is_acknowledged_at_once() {
+        let mut unanswered: BTreeSet<u64> = (5..=12).collect();
+        assert_eq!(acknowledgements(&mut unanswered, [5, 6, 7, 9].into()), [(7, true), (9, false)]);
+        assert_eq!(unanswered, [8, 10, 11, 12].into());
+        assert_eq!(acknowledgements(&mut unanswered, [10].into()), [(10, false)]);
+        assert_eq!(acknowledgements(&mut unanswered, [8, 11].into()), [(11, true)]);
+        assert_eq!(acknowledgements(&mut unanswered, [3].into()), [(3, false)], "one that is not known by its tag");
+        assert_eq!(acknowledgements(&mut unanswered, [12].into()), [(12, true)]);
+        assert!(acknowledgements(&mut unanswered, [].into()).is_empty() && unanswered.is_empty());
     }
 }

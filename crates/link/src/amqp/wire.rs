@@ -11,6 +11,7 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Error, E
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use super::place;
 use crate::address::Address;
 
 /// How long a connection, and one answer, may take.
@@ -88,7 +89,7 @@ impl Wires {
         Self { address, vhost, label, publish, take, words }
     }
 
-    async fn connect(&self) -> Result<Connection, Lost> {
+    async fn connect(&self, heartbeat: u16) -> Result<Connection, Lost> {
         let uri = AMQPUri {
             scheme: AMQPScheme::AMQP,
             authority: AMQPAuthority {
@@ -101,10 +102,15 @@ impl Wires {
                 port: self.address.port,
             },
             vhost: self.vhost.clone(),
-            query: AMQPQueryString { heartbeat: Some(HEARTBEAT), ..AMQPQueryString::default() },
+            query: AMQPQueryString { heartbeat: Some(heartbeat), ..AMQPQueryString::default() },
         };
         let properties = ConnectionProperties::default().with_connection_name(self.label.as_str().into());
         answered(Connection::connect_uri(uri, properties)).await
+    }
+
+    /// A connection whose end the server notices soon, of one group.
+    pub(super) async fn alone(&self) -> Result<Connection, Lost> {
+        self.connect(place::HEARTBEAT).await
     }
 
     /// A new channel; the connection is made when there is none.
@@ -112,7 +118,7 @@ impl Wires {
         let mut known = self.of(side).lock().await;
         if known.as_ref().is_none_or(|connection| !connection.status().connected()) {
             *known = None;
-            *known = Some(self.connect().await?);
+            *known = Some(self.connect(HEARTBEAT).await?);
         }
         let Some(connection) = &*known else { return Err(Lost::silent()) };
         let made = answered(connection.create_channel()).await;
@@ -178,11 +184,15 @@ impl Wires {
         *self.words.lock().await = None;
         for side in [Side::Take, Side::Publish] {
             if let Some(connection) = self.of(side).lock().await.take() {
-                // It may be gone already.
-                let _ = answered(connection.close(GOODBYE.0, GOODBYE.1.into())).await;
+                part(&connection).await;
             }
         }
     }
+}
+
+/// Ends a connection, as far as it's there.
+pub(super) async fn part(connection: &Connection) {
+    let _ = answered(connection.close(GOODBYE.0, GOODBYE.1.into())).await;
 }
 
 /// Ends a channel, as far as it's there.

@@ -109,6 +109,18 @@ async fn lag(bus: &Arc<dyn Bus>) -> Lag {
     soon(bus.lag(stat)).await.expect("told")
 }
 
+/// Its place is another's: it gets what was here already, and then hears so.
+pub async fn is_over(member: &mut Box<dyn Member>) {
+    let over = async {
+        loop {
+            if let Err(error) = member.next(64).await {
+                return error;
+            }
+        }
+    };
+    assert_eq!(soon(over).await, BusError::Closed);
+}
+
 /// The duty of every engine. Gives what came to the third: whether it's brought what the one that woke has said was done is
 /// the engine's affair.
 pub async fn is_taken_over(server: &Server, silence: Silence) -> Vec<u32> {
@@ -171,14 +183,7 @@ async fn wakes(before: &mut Other, bus: &Arc<dyn Bus>, member: &mut Box<dyn Memb
 /// The group ends, and one of the same name begins anew.
 async fn ends(bus: &Arc<dyn Bus>, mut member: Box<dyn Member>) {
     soon(bus.end_group(&group())).await.expect("ended");
-    let over = async {
-        loop {
-            if let Err(error) = member.next(1).await {
-                return error;
-            }
-        }
-    };
-    assert_eq!(soon(over).await, BusError::Closed);
+    is_over(&mut member).await;
     drop(member);
     append(bus, 500..=500).await;
     let mut member = join_alone(bus).await;

@@ -5,6 +5,8 @@ mod alone;
 #[cfg(feature = "engines")]
 mod amqp;
 #[cfg(feature = "engines")]
+mod amqp_alone;
+#[cfg(feature = "engines")]
 mod amqp_faults;
 mod contract;
 mod faults;
