@@ -17,7 +17,7 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::Request;
 use hyper::body::Incoming;
 
-use super::engine::{read_payload, write_open};
+use super::engine::{self, read_payload, write_open};
 use super::front::Front;
 use super::hearing::Heard;
 use super::request::{Asked, Wrong};
@@ -31,6 +31,9 @@ const IN_FLIGHT_MAX: usize = 256;
 
 /// How long a payload may take to come: the longest at 33 KB/s.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long a close waits for a poll that was sent before it, on another connection, and is read after it.
+const CLOSE_WAIT: Duration = Duration::from_millis(100);
 
 /// How a poll finds out that its client has gone.
 pub(crate) trait Gone {
@@ -141,6 +144,7 @@ async fn poll(session: &Arc<Session>, gone: &(impl Gone + Sync)) -> Response<Bod
             return Wrong::Request.answer();
         }
         state.is_polling = true;
+        state.wake();
     }
     let mut waiting = Waiting { session, is_answered: false };
     let body = poll_fn(|cx| poll_payload(session, gone, cx)).await;
@@ -166,7 +170,7 @@ fn poll_payload(session: &Session, gone: &impl Gone, cx: &mut Context<'_>) -> Po
     }
     if let Some(last) = last {
         if !body.is_empty() {
-            body.push(super::engine::SEPARATOR);
+            body.push(engine::SEPARATOR);
         }
         body.extend_from_slice(last);
     }
@@ -221,7 +225,11 @@ async fn hear(session: &Arc<Session>, bytes: &[u8]) -> Result<(), &'static str> 
     let text = std::str::from_utf8(bytes).map_err(|_| "a payload that isn't UTF-8")?;
     let mut answers: VecDeque<Later<'static, ()>> = VecDeque::new();
     for packet in read_payload(text) {
-        let heard = session.hear(packet.map_err(|fault| fault.0)?).map_err(|fault| fault.0)?;
+        let packet = packet.map_err(|fault| fault.0)?;
+        if matches!(packet, engine::Packet::Close) {
+            let _ = tokio::time::timeout(CLOSE_WAIT, poll_fn(|cx| session.poll_polled(cx))).await;
+        }
+        let heard = session.hear(packet).map_err(|fault| fault.0)?;
         match heard {
             Heard::Done => {}
             Heard::Wait(wait) => wait.await,

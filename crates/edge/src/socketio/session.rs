@@ -187,6 +187,16 @@ impl Session {
         Poll::Pending
     }
 
+    /// Waits until a poll is there, or the session has ended.
+    pub(super) fn poll_polled(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.is_polling || state.ended.is_some() {
+            return Poll::Ready(());
+        }
+        state.wakers[1] = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
     /// Waits until nothing is held, or the session has ended.
     pub(super) fn poll_said(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.say_held() {

@@ -64,6 +64,22 @@ async fn a_poll_that_waits_from_before_the_client_is_anywhere_gets_its_welcome()
     assert!(begun.elapsed() < Settings::PING_EVERY, "a ping was waited for: {:?}", begun.elapsed());
 }
 
+#[tokio::test]
+async fn a_close_that_is_read_before_the_poll_that_was_sent_before_it_ends_that_poll() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::at(folder.path(), Settings::default());
+    for _ in 0..20 {
+        let sid = place.polled().await;
+        // In the order in which a busy machine may read them.
+        let (posted, polled) = tokio::join!(place.post(&sid, "1"), place.poll(&sid));
+        assert_eq!((posted, polled), (200, (200, "6".to_owned())));
+        assert_eq!(place.poll(&sid).await.0, 400);
+    }
+    let sid = place.polled().await;
+    assert_eq!(place.post(&sid, "1").await, 200, "and one that nobody polls ends by itself");
+    assert_eq!(place.poll(&sid).await.0, 400);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_poll_that_waits_is_answered_when_something_happens() {
     let folder = tempfile::tempdir().unwrap();
