@@ -4,7 +4,16 @@
 //!     cargo run --release -p headwater-link --features engines --example engine_rate
 #![allow(clippy::unwrap_used, reason = "a measurement that fails ends")]
 
+mod amqp;
 mod nats;
+#[path = "../../tests/it/rabbit.rs"]
+#[allow(dead_code, reason = "the tests use more of it")]
+mod rabbit;
+
+/// Where what starts the servers finds a port.
+mod mosquitto {
+    pub use crate::nats::free_port;
+}
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,9 +24,6 @@ use uuid::Uuid;
 
 /// As long as a reading of a device.
 pub const PAYLOAD_LEN: usize = 256;
-
-/// How many events a round has: a server that syncs each of them takes some hundreds to a few thousand a second.
-pub const EVENTS: usize = 3_000;
 
 /// Publishers side by side, and how many events each hands over at a time: what an edge's connections and our producer do.
 const PUBLISHERS: usize = 32;
@@ -30,10 +36,9 @@ const ROUNDS: usize = 5;
 
 #[tokio::main]
 async fn main() {
-    println!(
-        "{EVENTS} events of {PAYLOAD_LEN} B a round, {IN_FLIGHT} on their way, medians of {ROUNDS} rounds in turns"
-    );
+    println!("events of {PAYLOAD_LEN} B, {IN_FLIGHT} on their way, medians of {ROUNDS} rounds in turns");
     nats::measure().await;
+    amqp::measure().await;
 }
 
 /// One side of a comparison.
@@ -48,9 +53,9 @@ impl Side {
         Self { name, rates: Vec::new() }
     }
 
-    /// A round that took so long.
-    pub fn took(&mut self, time: Duration) {
-        self.rates.push(EVENTS as f64 / time.as_secs_f64());
+    /// A round of so many events that took so long.
+    pub fn took(&mut self, events: usize, time: Duration) {
+        self.rates.push(events as f64 / time.as_secs_f64());
     }
 
     fn median(&self) -> f64 {
@@ -73,13 +78,13 @@ pub fn tell(what: &str, sides: &[Side]) {
 }
 
 /// One round through the bus.
-pub async fn through_the_bus(bus: &Arc<dyn Bus>) -> Duration {
+pub async fn through_the_bus(bus: &Arc<dyn Bus>, events: usize) -> Duration {
     let began = Instant::now();
     let mut tasks = JoinSet::new();
     for publisher in 0..PUBLISHERS {
         let bus = Arc::clone(bus);
         tasks.spawn(async move {
-            let mut left = EVENTS / PUBLISHERS + usize::from(publisher < EVENTS % PUBLISHERS);
+            let mut left = events / PUBLISHERS + usize::from(publisher < events % PUBLISHERS);
             while left > 0 {
                 let batch: Vec<_> = (0..left.min(BATCH)).map(|_| publication(publisher)).collect();
                 left -= batch.len();

@@ -13,7 +13,10 @@ use async_nats::jetstream::{self};
 use headwater_link::{Engine, LinkError, Options, open};
 use uuid::Uuid;
 
-use crate::{EVENTS, IN_FLIGHT, PAYLOAD_LEN, ROUNDS, Side, tell, through_the_bus};
+use crate::{IN_FLIGHT, PAYLOAD_LEN, ROUNDS, Side, tell, through_the_bus};
+
+/// How many events a round has: with a sync for each of them half a second.
+const EVENTS: usize = 3_000;
 
 /// How long it may take to start.
 const START_TIME_MAX: Duration = Duration::from_secs(20);
@@ -32,7 +35,8 @@ impl Drop for Server {
     }
 }
 
-fn free_port() -> u16 {
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -113,10 +117,11 @@ pub async fn measure() {
     let bus = engine.bus();
     let mut sides = [Side::new("bare async-nats"), Side::new("bare, with message ids"), Side::new("our bus")];
     for round in 0..=ROUNDS {
-        let times = [without_us(&context, false).await, without_us(&context, true).await, through_the_bus(&bus).await];
+        let times =
+            [without_us(&context, false).await, without_us(&context, true).await, through_the_bus(&bus, EVENTS).await];
         // The first warms up.
         if round > 0 {
-            sides.iter_mut().zip(times).for_each(|(side, time)| side.took(time));
+            sides.iter_mut().zip(times).for_each(|(side, time)| side.took(EVENTS, time));
         }
     }
     tell("NATS JetStream, one node, sync_interval: always", &sides);
