@@ -80,9 +80,10 @@ class Server:
 class Role(Server):
     """A process of Headwater with some of its roles."""
 
-    def __init__(self, program, name, folder, roles, engine, store, more=()):
+    def __init__(self, program, name, folder, roles, engine, store, more=(), state=None):
         super().__init__(name, folder)
         self.program, self.roles, self.engine, self.store, self.more = program, roles, engine, store, list(more)
+        self.state = state
         self.port = free_port()
         self.ready = self.folder / "ready"
 
@@ -91,7 +92,7 @@ class Role(Server):
         command = [self.program, "serve", "--data", "data", "--roles", self.roles, "--http", f"127.0.0.1:{self.port}"]
         command += ["--frames", "off", "--ready-file", str(self.ready)]
         env = {name: value for name, value in os.environ.items() if not name.startswith("HEADWATER_")}
-        for name, value in (("HEADWATER_ENGINE", self.engine), ("HEADWATER_STORE", self.store)):
+        for name, value in (("HEADWATER_ENGINE", self.engine), ("HEADWATER_STATE", self.state), ("HEADWATER_STORE", self.store)):
             if value:
                 env[name] = value
         if "--mqtt" not in self.more:
@@ -130,6 +131,69 @@ class Nats(Server):
 
     def is_ready(self):
         return listens(self.port) and listens(self.monitor)
+
+
+class Redis(Server):
+    """Redis that syncs each write."""
+
+    def __init__(self, folder):
+        super().__init__("redis", folder)
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}"
+
+    def run(self):
+        self.spawn(["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--appendonly", "yes", "--appendfsync", "always"])
+
+    def is_ready(self):
+        return listens(self.port)
+
+
+class Rabbit(Server):
+    """Debian's RabbitMQ, past its wrapper, which changes the user and the folder; with an epmd of its own, so that no other finds it."""
+
+    def __init__(self, folder):
+        super().__init__("rabbitmq", folder)
+        self.port, self.dist, self.names = free_port(), free_port(), free_port()
+        self.url = f"amqp://127.0.0.1:{self.port}"
+        (self.folder / "plugins").write_text("[].\n")
+        # No alarms: what else fills this machine's memory and disk is no business of ours.
+        (self.folder / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\nvm_memory_high_watermark.absolute = 8GB\n"
+            "disk_free_limit.absolute = 1MB\nlog.console = false\nlog.file.level = warning\n"
+        )
+        place = {name: str(self.folder / part) for name, part in (("MNESIA_BASE", "mnesia"), ("LOG_BASE", "log"), ("ENABLED_PLUGINS_FILE", "plugins"))}
+        self.env = {**os.environ, **{f"RABBITMQ_{name}": value for name, value in place.items()}}
+        self.env.update(
+            HOME=str(self.folder),
+            ERL_EPMD_PORT=str(self.names),
+            ERL_EPMD_ADDRESS="127.0.0.1",
+            RABBITMQ_NODENAME=f"headwater{self.port}@localhost",
+            RABBITMQ_DIST_PORT=str(self.dist),
+            RABBITMQ_CONFIG_FILE=str(self.folder / "rabbitmq.conf"),
+            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
+        )
+        self.epmd = None
+
+    def run(self):
+        if self.epmd is None:
+            self.epmd = subprocess.Popen(["epmd"], env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            wait_for("epmd", lambda: listens(self.names))
+        self.spawn(["/usr/lib/rabbitmq/bin/rabbitmq-server"], self.env)
+
+    def is_ready(self):
+        return listens(self.port)
+
+    def kill(self):
+        # The script and the machine that it starts, which are a group of processes of their own.
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def end(self):
+        if self.process and self.process.poll() is None:
+            self.kill()
+        if self.epmd:
+            self.epmd.kill()
+            self.epmd.wait()
 
 
 class Hub(Role):

@@ -36,6 +36,24 @@ def compare(what, wanted, found, order=True):
     return row, findings
 
 
+def missed_in_a_gap(heard, gaps, wanted):
+    """What a watcher didn't hear around a gap that it was told of: what came before is older, and a later one of its place is there, as states are read anew.
+
+    `heard` has (place, serial, moment), `gaps` moments."""
+    times = {}
+    for place, serial, moment in heard:
+        times.setdefault(place, {})[serial] = moment
+
+    def is_within(key):
+        place, serial = key
+        there = times.get(place, {})
+        earlier = [moment for other, moment in there.items() if other < serial]
+        later = [moment for other, moment in there.items() if other > serial]
+        return later and any(max(earlier, default=gap) <= gap + 1 and min(later) >= gap - 1 for gap in gaps)
+
+    return [key for key in wanted if key[1] not in times.get(key[0], {}) and is_within(key)]
+
+
 def out_of_order(found):
     """Those that came after a later one of their place (what comes again counts as twice, not here)."""
     latest, late, seen = {}, [], set()

@@ -10,10 +10,11 @@ SILENCE_MAX = 40
 
 
 class Watcher:
-    """One; what it hears is noted in its order."""
+    """One; what it hears is noted in its order. With `may_gap` a gap that it's told of is noted and no finding."""
 
-    def __init__(self, name, ports, has_history):
+    def __init__(self, name, ports, has_history, may_gap=False):
         self.name, self.ports, self.has_history = name, ports, has_history
+        self.may_gap, self.gaps = may_gap, []
         self.heard = []
         self.findings = []
         self.away = []
@@ -75,7 +76,9 @@ class Watcher:
             fields = {}
 
     def take(self, fields):
-        if fields.get("event") == "gap":
+        if fields.get("event") == "gap" and self.may_gap:
+            self.gaps.append(time.time())
+        elif fields.get("event") == "gap":
             self.findings.append(f"{self.name} was told of a gap: {fields.get('data')}")
         elif "data" in fields and "id" in fields:
             event = json.loads(fields["data"])
