@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::http_client::{HttpClient, Response, get, post};
 use crate::mosquitto::Mosquitto;
 use crate::program::{PATIENCE, Place};
-use crate::worker::Worker;
+use crate::worker::{Worker, kills};
 
 /// How many orders of two the stock is enough for.
 const STOCK_FOR: usize = 100;
@@ -182,11 +182,6 @@ fn orders_outlive_kills(shop: &mut Shop) {
     assert_eq!(successful, STOCK_FOR, "200 of it are enough for 100 orders of 2: {decided:?}");
     shop.balance_becomes(2, 0);
     shop.audit();
-}
-
-/// How often one of them is killed.
-fn kills() -> usize {
-    std::env::var("HEADWATER_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
 }
 
 /// Lets a time pass that is shorter than a sleep can be.

@@ -67,3 +67,8 @@ impl Worker {
         self.running.as_ref().map(Running::said).unwrap_or_default()
     }
 }
+
+/// How often some process is killed in a test.
+pub fn kills() -> usize {
+    std::env::var("HEADWATER_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
+}

@@ -95,7 +95,8 @@ impl Alerts {
         let begun = Instant::now();
         let expected = i64::try_from(self.posted.values().sum::<usize>()).unwrap();
         while self.int(&TOLD) < expected || self.int(&WAITING) != 0 {
-            assert!(begun.elapsed() < PATIENCE, "{} of {expected}: {}", self.int(&TOLD), self.said());
+            let left = || self.runtime.block_on(self.store.reader().query(&LEFT, &[]));
+            assert!(begun.elapsed() < PATIENCE, "{} of {expected}: {:?}; {}", self.int(&TOLD), left(), self.said());
         }
     }
 
@@ -172,6 +173,13 @@ static OPENS: Statement =
     Statement::new("SELECT location, sent FROM audit WHERE what = 'open' ORDER BY location, at, sent");
 static WAITING: Statement =
     Statement::new("SELECT (SELECT COUNT(*) FROM kit_work) + (SELECT COUNT(*) FROM kit_outbox)");
+/// What is not through, for people.
+static LEFT: Statement = Statement::new(
+    "SELECT 'part ' || part || ', ' || n || ', tried ' || attempts FROM kit_work UNION ALL
+     SELECT 'row of ' || encode(worker, 'hex') || ', ' || number FROM kit_outbox UNION ALL
+     SELECT 'life ' || token || ', ' || holder FROM kit_worker UNION ALL
+     SELECT name || ' is of ' || COALESCE(token, 0) FROM kit_duty",
+);
 static SORTS: Statement = Statement::new("SELECT COALESCE(token, -1) FROM kit_duty WHERE name = 'sort'");
 static SORTER: Statement = Statement::new(
     "SELECT CAST(split_part(w.holder, '/', 2) AS BIGINT) FROM kit_duty d JOIN kit_worker w ON w.token = d.token

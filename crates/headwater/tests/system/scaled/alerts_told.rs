@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::answered::Answered;
 use crate::http_client::{HttpClient, Sent, Sse};
 use crate::program::PATIENCE;
 use crate::worker::Door;
@@ -36,16 +36,13 @@ pub struct Load {
 
 struct Desk {
     listeners: Vec<Door>,
-    answered: Mutex<usize>,
-    bell: Condvar,
-    is_over: AtomicBool,
+    answered: Answered,
 }
 
 impl Load {
     /// Goes on with these numbers of the places' reports.
     pub fn begin(listeners: Vec<Door>, posted: &BTreeMap<usize, usize>) -> Self {
-        let desk = Desk { listeners, answered: Mutex::new(0), bell: Condvar::new(), is_over: AtomicBool::new(false) };
-        let desk = Arc::new(desk);
+        let desk = Arc::new(Desk { listeners, answered: Answered::default() });
         let source = |at| {
             let own = (0..PLACES).filter(|place| place % SOURCES == at);
             let mut own: BTreeMap<usize, usize> =
@@ -54,7 +51,7 @@ impl Load {
             std::thread::spawn(move || {
                 loop {
                     for (place, number) in &mut own {
-                        if desk.is_over.load(Ordering::Acquire) {
+                        if desk.answered.is_enough() {
                             return own;
                         }
                         desk.post(*place, *number);
@@ -70,18 +67,12 @@ impl Load {
 
     /// Waits until so many more are answered.
     pub fn more(&self, count: usize) {
-        let mut answered = self.desk.answered.lock().unwrap();
-        let wanted = *answered + count;
-        let begun = Instant::now();
-        while *answered < wanted {
-            let left = PATIENCE.checked_sub(begun.elapsed()).expect("reports are answered");
-            answered = self.desk.bell.wait_timeout(answered, left).unwrap().0;
-        }
+        self.desk.answered.more(count);
     }
 
     /// Ends it; gives how many of each place were answered over all.
     pub fn end(self) -> BTreeMap<usize, usize> {
-        self.desk.is_over.store(true, Ordering::Release);
+        self.desk.answered.enough();
         self.sources.into_iter().flat_map(|source| source.join().unwrap()).collect()
     }
 }
@@ -104,8 +95,7 @@ impl Desk {
                 }
             }
         }
-        *self.answered.lock().unwrap() += 1;
-        self.bell.notify_all();
+        self.answered.one_more();
     }
 }
 

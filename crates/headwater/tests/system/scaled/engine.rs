@@ -90,26 +90,26 @@ impl Engine {
 
     /// `kill -9` of the first one, which hands events on, or of the second.
     pub fn kill(&mut self, server: usize) {
-        match self {
-            Self::Hub { hub, .. } => hub.kill(),
+        match (self, server) {
+            (Self::Hub { hub, .. }, _) => hub.kill(),
             #[cfg(feature = "engines")]
-            Self::Nats(nats) => nats.kill(),
+            (Self::Nats(nats), _) => nats.kill(),
             #[cfg(feature = "engines")]
-            Self::Rabbit { rabbit, .. } if server == 0 => rabbit.kill(),
+            (Self::Rabbit { rabbit, .. }, 0) => rabbit.kill(),
             #[cfg(feature = "engines")]
-            Self::Rabbit { redis, .. } => redis.kill(),
+            (Self::Rabbit { redis, .. }, _) => redis.kill(),
         }
     }
 
     pub fn start_again(&mut self, server: usize) {
-        match self {
-            Self::Hub { hub, .. } => hub.start_again(),
+        match (self, server) {
+            (Self::Hub { hub, .. }, _) => hub.start_again(),
             #[cfg(feature = "engines")]
-            Self::Nats(nats) => nats.start_again(),
+            (Self::Nats(nats), _) => nats.start_again(),
             #[cfg(feature = "engines")]
-            Self::Rabbit { rabbit, .. } if server == 0 => rabbit.start_again(),
+            (Self::Rabbit { rabbit, .. }, 0) => rabbit.start_again(),
             #[cfg(feature = "engines")]
-            Self::Rabbit { redis, .. } => redis.start_again(),
+            (Self::Rabbit { redis, .. }, _) => redis.start_again(),
         }
     }
 }

@@ -3,4 +3,6 @@
 
 mod alerts;
 mod alerts_told;
+mod answered;
 mod engine;
+mod shop;
