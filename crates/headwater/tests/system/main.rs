@@ -23,6 +23,7 @@ mod program;
 #[path = "../../../link/tests/it/rabbit.rs"]
 mod rabbit;
 mod relay;
+mod worker;
 
 mod alerts;
 mod bounded;

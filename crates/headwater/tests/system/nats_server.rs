@@ -13,7 +13,9 @@ const STARTS_MAX: usize = 5;
 
 /// A server that syncs before it acknowledges; killed when it's dropped.
 pub struct NatsServer {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+    program: PathBuf,
+    more: String,
     port: u16,
     monitor: u16,
     child: Child,
@@ -44,10 +46,23 @@ impl NatsServer {
         for _ in 0..STARTS_MAX {
             let (port, monitor) = (free_port(), free_port());
             if let Some(child) = spawn(program, folder.path(), port, monitor, more) {
-                return Self { _folder: folder, port, monitor, child };
+                let (program, more) = (program.to_owned(), more.to_owned());
+                return Self { folder, program, more, port, monitor, child };
             }
         }
         panic!("{} doesn't start", program.display());
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again on its ports and folder.
+    pub fn start_again(&mut self) {
+        let child = spawn(&self.program, self.folder.path(), self.port, self.monitor, &self.more);
+        self.child = child.expect("nats-server starts again");
     }
 
     /// Where clients come in.

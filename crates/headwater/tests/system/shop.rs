@@ -10,43 +10,11 @@ use serde_json::{Value, json};
 
 use crate::http_client::{HttpClient, Response, get, post};
 use crate::mosquitto::Mosquitto;
-use crate::program::{PATIENCE, Place, Running};
+use crate::program::{PATIENCE, Place};
+use crate::worker::{Worker, kills};
 
 /// How many orders of two the stock is enough for.
 const STOCK_FOR: usize = 100;
-
-/// A role in a process of its own.
-struct Worker {
-    place: Place,
-    running: Option<Running>,
-}
-
-impl Worker {
-    fn start(roles: &str, engine: &str, store: &str) -> Self {
-        let mut place = Place::new().arg("--roles").arg(roles).arg("--apps").arg("shop").arg("--store").arg(store);
-        if !engine.is_empty() {
-            place = place.arg("--engine").arg(engine);
-        }
-        let running = Some(place.start());
-        Self { place, running }
-    }
-
-    fn kill(&mut self) {
-        self.running.take().expect("it runs").kill();
-    }
-
-    fn is_running(&self) -> bool {
-        self.running.is_some()
-    }
-
-    fn start_again(&mut self) {
-        self.running.get_or_insert_with(|| self.place.start());
-    }
-
-    fn http(&self) -> SocketAddr {
-        self.running.as_ref().expect("it runs").http
-    }
-}
 
 /// The three, and what they share.
 struct Shop {
@@ -56,6 +24,15 @@ struct Shop {
     store: String,
 }
 
+fn worker(roles: &str, engine: &str, store: &str) -> Worker {
+    let mut arguments = vec!["--store", store];
+    if !engine.is_empty() {
+        arguments.extend(["--engine", engine]);
+    }
+    let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
+    Worker::start(roles, "shop", &arguments)
+}
+
 fn free_addr() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
@@ -63,9 +40,9 @@ fn free_addr() -> SocketAddr {
 impl Shop {
     /// All three over a broker.
     fn over(engine: &str, store: &str) -> Self {
-        let inventory = Worker::start("inventory", engine, store);
-        let order = Worker::start("order", engine, store);
-        Self { front: Worker::start("front", engine, store), inventory, order, store: store.to_owned() }
+        let inventory = worker("inventory", engine, store);
+        let order = worker("order", engine, store);
+        Self { front: worker("front", engine, store), inventory, order, store: store.to_owned() }
     }
 
     /// The front's process is the hub, and the two others are its clients.
@@ -73,12 +50,12 @@ impl Shop {
         let mqtt = free_addr();
         let front = Place::new().arg("--roles").arg("edge,front").arg("--apps").arg("shop").arg("--store").arg(store);
         let front = front.mqtt_at(mqtt);
-        let running = Some(front.start());
+        let front = Worker::at(front);
         let engine = format!("mqtt://{mqtt}");
         Self {
-            front: Worker { place: front, running },
-            inventory: Worker::start("inventory", &engine, store),
-            order: Worker::start("order", &engine, store),
+            front,
+            inventory: worker("inventory", &engine, store),
+            order: worker("order", &engine, store),
             store: store.to_owned(),
         }
     }
@@ -135,8 +112,8 @@ impl Shop {
     }
 
     fn said(&self) -> String {
-        let of = |worker: &Worker| worker.running.as_ref().map(Running::said).unwrap_or_default();
-        format!("front: {}\ninventory: {}\norder: {}", of(&self.front), of(&self.inventory), of(&self.order))
+        let [front, inventory, order] = [&self.front, &self.inventory, &self.order].map(Worker::said);
+        format!("front: {front}\ninventory: {inventory}\norder: {order}")
     }
 
     fn balance(&self, product: i64) -> i64 {
@@ -207,11 +184,6 @@ fn orders_outlive_kills(shop: &mut Shop) {
     shop.audit();
 }
 
-/// How often one of them is killed.
-fn kills() -> usize {
-    std::env::var("HEADWATER_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
-}
-
 /// Lets a time pass that is shorter than a sleep can be.
 fn spin_for(time: Duration) {
     let begun = Instant::now();
@@ -267,7 +239,7 @@ fn the_shop_is_three_processes_over_a_hub_on_postgresql() {
 #[test]
 fn readyz_says_what_the_shop_waits_for_when_another_program_holds_its_file() {
     let folder = tempfile::tempdir().unwrap();
-    let shop = Worker::start("all", "", &sqlite(folder.path()));
+    let shop = worker("all", "", &sqlite(folder.path()));
     let other = rusqlite::Connection::open(folder.path().join("shop_inventory.sqlite")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let body = br#"{"items":[{"inventoryId":1,"count":150}]}"#;

@@ -2,7 +2,7 @@
 //!
 //! Reading and clearing are done by a task of its own, so that nothing is lost when the worker turns to something else. What is
 //! settled is taken out of the table a moment later, as the bus does it: should the process die in between, the next one reads
-//! it again and finds it in the inbox.
+//! it again and finds it in the inbox. So does the same one when PostgreSQL was killed and has forgotten that it was taken out.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,6 +38,9 @@ const AGAIN: Backoff = Backoff { base: Duration::from_millis(20), cap: Duration:
 
 /// How often the worker says that it works on what it has; here nobody has to hear that.
 const LEASE: Duration = Duration::from_secs(30);
+
+/// Before the first place of a part.
+const BEGINNING: i64 = -1;
 
 /// What the worker tells the task. No longer than what is out, which is bounded.
 #[derive(Default)]
@@ -275,7 +278,7 @@ impl Reader {
         let held = self.held.borrow().clone();
         self.places.retain(|part, _| held.parts.contains(part));
         for part in held.parts {
-            self.places.entry(part).or_insert(-1);
+            self.places.entry(part).or_insert(BEGINNING);
         }
         let max = self.context.service.options.in_flight_max.max(1);
         // What is to be given up isn't read any more: the worker finishes what it has.
@@ -306,6 +309,8 @@ impl Reader {
         if self.work.as_ref().is_none_or(Work::is_closed) {
             let postgres = self.store.postgres().ok_or(StoreError::Closed)?;
             self.work = Some(postgres.work().await?);
+            // A server that was killed may have rows again that were taken out: who looks only behind them would leave them there.
+            self.places.values_mut().for_each(|place| *place = BEGINNING);
         }
         Ok(())
     }
@@ -324,6 +329,12 @@ impl Reader {
     }
 
     fn take(&mut self, row: Waiting) -> Result<(), StoreError> {
+        if let Some(place) = u32::try_from(row.part).ok().and_then(|part| self.places.get_mut(&part)) {
+            *place = (*place).max(row.n);
+        }
+        if self.out.contains_key(&row.n) {
+            return Ok(());
+        }
         let publication = wire::read(&row.event)?.pop();
         let publication = publication.ok_or_else(|| StoreError::Row("a sorted event is empty".into()))?;
         let seq = row.n.cast_unsigned();
@@ -331,9 +342,6 @@ impl Reader {
             Recorded { position: Position::new(0, seq), event: publication.event, sticky: publication.sticky };
         let attempt = u32::try_from(row.attempts).unwrap_or(u32::MAX).saturating_add(1);
         let delivery = Delivery { recorded, attempt };
-        if let Some(place) = u32::try_from(row.part).ok().and_then(|part| self.places.get_mut(&part)) {
-            *place = (*place).max(row.n);
-        }
         self.out.insert(row.n, Out { part: row.part, delivery: delivery.clone() });
         self.pending.push(delivery);
         Ok(())

@@ -118,3 +118,35 @@ async fn a_server_that_is_restarted_under_load_loses_nothing() {
     assert_eq!(ids.len(), 300);
     assert!(house.all("booked").await.iter().all(|recorded| body::read::<Add>(&recorded.event).is_ok()));
 }
+
+#[tokio::test]
+async fn what_was_taken_out_and_is_there_again_after_a_kill_of_the_server_is_taken_out_again() {
+    let Some(server) = Postgres::start() else { return };
+    let url = server.database().await;
+    let StoreUrl::Postgres { config } = &url else { unreachable!() };
+    let (other, connection) = tokio_postgres::connect(config, tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let house = House::with(|bus| Bench::over(bus, url.clone()));
+    let running = house.start(books().on("add", book).key_of(account)).await;
+    let keeps = "SET search_path = books; CREATE TABLE kept (LIKE kit_work);
+        CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN INSERT INTO books.kept VALUES (NEW.*); RETURN NEW; END $$;
+        CREATE TRIGGER keeps AFTER INSERT ON kit_work FOR EACH ROW EXECUTE FUNCTION keep()";
+    other.batch_execute(keeps).await.unwrap();
+    house.publish_all((0..3).map(|_| house.event("add", &add("anna", 5))).collect()).await;
+    house.seen("booked", 3).await;
+    house.settled("books").await;
+    // A server that is killed may have forgotten the last of what was taken out.
+    let rows = other.execute("INSERT INTO kit_work SELECT * FROM kept LIMIT 2", &[]).await.unwrap();
+    assert_eq!(rows, 2);
+    server.restart();
+    let begun = std::time::Instant::now();
+    while house.int("books", "SELECT COUNT(*) FROM kit_work").await > 0 {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(30), "rows stay for ever");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await; // sleep: the table tells nobody
+    }
+    running.stop().await;
+    drop(other);
+    let _ = connection.await;
+    assert_eq!(house.int("books", "SELECT sum FROM account").await, 15, "once each");
+}

@@ -1,6 +1,6 @@
 //! What was sorted into parts and waits for its handler.
 
-use tokio_postgres::{Client, Config, Statement};
+use tokio_postgres::{Client, Config, SimpleQueryMessage, Statement};
 
 use super::{connect, read_error};
 use crate::store::StoreError;
@@ -77,10 +77,16 @@ impl Work {
         self.client.execute(sql, &[&parts, &places, &attempts]).await.map(drop).map_err(read_error)
     }
 
-    /// The number of a new term of sorting: greater than any before, also of lives that began later.
+    /// The number of a new term of sorting: greater than any before, also of lives that began later, and after the server's kill.
+    /// A connection where this fails is not to be used any more.
     pub(crate) async fn term(&self) -> Result<i64, StoreError> {
-        let sql = "UPDATE kit_token SET last = last + 1 RETURNING last";
-        self.client.query_one(sql, &[]).await.and_then(|row| row.try_get(0)).map_err(read_error)
+        let sql =
+            "BEGIN; SET LOCAL synchronous_commit = on; UPDATE kit_token SET last = last + 1 RETURNING last; COMMIT";
+        let told = self.client.simple_query(sql).await.map_err(read_error)?;
+        let rows =
+            told.iter().filter_map(|said| if let SimpleQueryMessage::Row(row) = said { row.get(0) } else { None });
+        let term = rows.last().and_then(|term| term.parse().ok());
+        term.ok_or_else(|| StoreError::Row("the number of a term can't be read".into()))
     }
 
     /// How many rows wait, and how many bytes they have.

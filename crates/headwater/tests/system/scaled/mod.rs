@@ -1,0 +1,8 @@
+//! Applications as several processes of each role, over each engine: every role, the engine's servers and PostgreSQL are killed
+//! under load, one is frozen beyond its time, and who checks counts by itself.
+
+mod alerts;
+mod alerts_told;
+mod answered;
+mod engine;
+mod shop;
