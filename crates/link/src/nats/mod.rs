@@ -14,6 +14,7 @@ mod shared;
 mod spelling;
 mod subjects;
 mod talk;
+mod wire;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -327,7 +328,8 @@ impl Bus for Nats {
             return Box::pin(std::future::ready(Err(error)));
         }
         let (reply, told) = oneshot::channel();
-        if self.jobs.try_send(Job { batch, reply }).is_err() {
+        let deadline = tokio::time::Instant::now() + ANSWER_TIME_MAX;
+        if self.jobs.try_send(Job { batch, reply, deadline }).is_err() {
             let full = self.shared.storage(format!("has {BATCHES_MAX} batches waiting, and no more may"));
             return Box::pin(std::future::ready(Err(full)));
         }

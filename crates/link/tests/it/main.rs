@@ -18,6 +18,8 @@ mod nats;
 #[cfg(feature = "engines")]
 mod nats_alone;
 #[cfg(feature = "engines")]
+mod nats_order;
+#[cfg(feature = "engines")]
 mod rabbit;
 mod talk;
 #[cfg(feature = "engines")]

@@ -236,7 +236,7 @@ impl Nats {
         format!("nats://127.0.0.1:{}?monitor=127.0.0.1:{}", self.port, self.monitor)
     }
 
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -247,7 +247,7 @@ impl Nats {
         self.child.wait().unwrap();
     }
 
-    fn start_again(&mut self) {
+    pub fn start_again(&mut self) {
         let child = spawn(&self.program, self.folder.path(), &self.sync, &self.more, (self.port, self.monitor));
         self.child = child.expect("it starts again");
     }
