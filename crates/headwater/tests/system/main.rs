@@ -20,6 +20,10 @@ mod program;
 // As the engines' own tests start them.
 #[cfg(feature = "engines")]
 #[allow(dead_code, reason = "not all that it can is needed here")]
+#[path = "../../../link/tests/it/network.rs"]
+mod network;
+#[cfg(feature = "engines")]
+#[allow(dead_code, reason = "not all that it can is needed here")]
 #[path = "../../../link/tests/it/rabbit.rs"]
 mod rabbit;
 mod relay;

@@ -17,8 +17,9 @@ use crate::address::Address;
 /// How long a connection, and one answer, may take.
 pub(super) const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// How often each side says that it's there, in seconds: a dead one is noticed after twice that.
-const HEARTBEAT: u16 = 10;
+/// How often each side says that it's there, in seconds: a dead one is noticed after twice that, and a quarter of a minute at the
+/// most. The server's manual advises 5 to 20.
+const HEARTBEAT: u16 = 6;
 
 /// The code and the words of a good end.
 const GOODBYE: (u16, &str) = (200, "goodbye");

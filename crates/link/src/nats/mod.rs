@@ -54,7 +54,11 @@ const ACK_WAIT_MAX: u64 = 3_600;
 /// The name of the stream.
 const STREAM: &str = "HEADWATER";
 
-/// How long the first connection may take.
+/// After how long a silence the server is asked for a sign of life; a connection on which it owes three is given up, so a dead
+/// network is noticed within a quarter of a minute.
+const PING_AFTER: Duration = Duration::from_secs(5);
+
+/// How long a connection may take.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How long one acknowledgement may take before the event is sent again.
@@ -96,7 +100,8 @@ impl Nats {
             }
             std::future::ready(())
         };
-        let mut options = ConnectOptions::new().connection_timeout(CONNECT_TIME_MAX).event_callback(heard);
+        let mut options =
+            ConnectOptions::new().connection_timeout(CONNECT_TIME_MAX).ping_interval(PING_AFTER).event_callback(heard);
         if let Some(user) = &address.user {
             options = options.user_and_password(user.clone(), address.password.clone().unwrap_or_default());
         }
@@ -229,7 +234,7 @@ impl Nats {
                     break;
                 }
                 let subject = subjects::of_topic(&topic, true);
-                let Ok(found) = self.shared.stream.direct_get_last_for_subject(subject).await else { continue };
+                let Some(found) = self.shared.last_of(&subject).await? else { continue };
                 is_later |= found.sequence > head;
                 let position = Position::new(self.shared.epoch, found.sequence);
                 let length = found.payload.len();

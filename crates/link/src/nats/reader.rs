@@ -15,8 +15,10 @@ use super::{spelling, subjects};
 const BYTES_MAX: usize = 1 << 20;
 const EVENTS_MAX: usize = 512;
 
-/// How long a reader that knows that there is more waits for it: what is left may have been deleted.
+/// How long a reader that knows that there is more waits for it before it asks whether it's still there, as what is left may
+/// have been deleted; and how often, as the server may have to find a new leader first.
 const MORE_TIME_MAX: Duration = Duration::from_secs(2);
+const READS_MAX: usize = 10;
 
 /// A cursor over the stream.
 pub(super) struct Reader {
@@ -108,14 +110,17 @@ impl Tail for Reader {
             if self.at.seq >= head {
                 return Ok(None);
             }
-            match tokio::time::timeout(MORE_TIME_MAX, self.read(wanted)).await {
-                Ok(batch) => batch.map(Some),
-                Err(_) => {
+            for _ in 0..READS_MAX {
+                if let Ok(batch) = tokio::time::timeout(MORE_TIME_MAX, self.read(wanted)).await {
+                    return batch.map(Some);
+                }
+                self.messages = None;
+                if !self.shared.has_more(self.at.seq).await? {
                     self.at.seq = head;
-                    self.messages = None;
-                    Ok(None)
+                    return Ok(None);
                 }
             }
+            Err(self.shared.late())
         })
     }
 

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
-use async_nats::jetstream::stream::{Config, Info, StorageType, Stream};
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::stream::{Config, Info, RawMessageErrorKind, StorageType, Stream};
 use async_nats::jetstream::{Context, ErrorCode};
 use headwater_event::{BusError, Clock, Epoch, GroupName, Health, Position, Seq};
 use tokio::sync::watch;
@@ -198,6 +199,24 @@ impl Shared {
         self.reached(info.state.last_sequence);
         self.oldest.fetch_max(info.state.first_sequence.saturating_sub(1), Ordering::AcqRel);
         Ok(info.state.last_sequence)
+    }
+
+    /// Whether the log has anything after this place. It's the leader who says so: another node may not have it yet.
+    pub(super) async fn has_more(&self, after: Seq) -> Result<bool, BusError> {
+        match self.stream.get_first_raw_message_by_subject(subjects::ALL, after + 1).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(false),
+            Err(error) => Err(self.storage(error)),
+        }
+    }
+
+    /// The last message of a subject, if there is one. The leader is asked: another node may have an older one.
+    pub(super) async fn last_of(&self, subject: &str) -> Result<Option<StreamMessage>, BusError> {
+        match self.stream.get_last_raw_message_by_subject(subject).await {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(self.storage(error)),
+        }
     }
 
     /// Keeps asking until all ends.

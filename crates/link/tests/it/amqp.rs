@@ -57,7 +57,7 @@ impl Servers {
     }
 
     pub fn url(&self, name: &str) -> String {
-        format!("amqp://127.0.0.1:{}?name={name}", self.rabbit.port())
+        format!("amqp://{}?name={name}", self.rabbit.addr())
     }
 }
 

@@ -9,6 +9,7 @@ mod amqp_alone;
 #[cfg(feature = "engines")]
 mod amqp_faults;
 mod contract;
+mod cut;
 mod faults;
 mod given;
 mod headwater;
@@ -17,6 +18,7 @@ mod mosquitto;
 mod nats;
 #[cfg(feature = "engines")]
 mod nats_alone;
+mod network;
 #[cfg(feature = "engines")]
 mod nats_order;
 #[cfg(feature = "engines")]

@@ -5,12 +5,15 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::network::here;
+
 /// How long it may take to start or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A broker that others wrote.
 pub struct Mosquitto {
     folder: tempfile::TempDir,
+    host: Ipv4Addr,
     port: u16,
     child: Child,
     more: String,
@@ -18,7 +21,7 @@ pub struct Mosquitto {
 
 /// A port that was free a moment ago.
 pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    TcpListener::bind((here(), 0)).unwrap().local_addr().unwrap().port()
 }
 
 impl Mosquitto {
@@ -33,7 +36,7 @@ impl Mosquitto {
         for _ in 0..5 {
             let port = free_port();
             if let Some(child) = spawn(folder.path(), port, more) {
-                return Self { folder, port, child, more: more.into() };
+                return Self { folder, host: here(), port, child, more: more.into() };
             }
         }
         panic!(
@@ -47,11 +50,11 @@ impl Mosquitto {
     }
 
     pub fn url(&self) -> String {
-        format!("mqtt://127.0.0.1:{}", self.port)
+        format!("mqtt://{}", self.addr())
     }
 
     pub fn addr(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
+        (self.host, self.port).into()
     }
 
     /// Ends it in good order: it saves its sessions.
@@ -84,8 +87,9 @@ impl Drop for Mosquitto {
 fn spawn(folder: &Path, port: u16, more: &str) -> Option<Child> {
     let conf = folder.join("mosquitto.conf");
     let text = format!(
-        "listener {port} 127.0.0.1\npersistence true\npersistence_location {}/\nautosave_on_changes true\n\
+        "listener {port} {}\npersistence true\npersistence_location {}/\nautosave_on_changes true\n\
          autosave_interval 1\nmax_inflight_messages 0\nmax_queued_messages 0\nmax_packet_size 2000000\nuser root\nlog_dest file {}\n{more}",
+        here(),
         folder.display(),
         folder.join("log").display()
     );
@@ -95,7 +99,7 @@ fn spawn(folder: &Path, port: u16, more: &str) -> Option<Child> {
     let mut child = child.expect("mosquitto is installed (Debian: mosquitto)");
     let began = Instant::now();
     loop {
-        if std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        if std::net::TcpStream::connect((here(), port)).is_ok() {
             return child.try_wait().unwrap().is_none().then_some(child);
         }
         if child.try_wait().unwrap().is_some() {

@@ -16,6 +16,7 @@ use tokio::runtime::Runtime;
 
 use super::given::{done, event, join, keeps_all_but, next, payload, soon};
 use super::mosquitto::free_port;
+use super::network::here;
 
 const DECLARED: &[&str] = &[
     "an_id_is_known_after_a_crash",
@@ -198,6 +199,7 @@ pub struct Nats {
     program: std::path::PathBuf,
     sync: String,
     more: String,
+    host: Ipv4Addr,
     pub port: u16,
     monitor: u16,
     child: Child,
@@ -223,6 +225,7 @@ impl Nats {
                     program: program.into(),
                     sync: sync.into(),
                     more: more.into(),
+                    host: here(),
                     port,
                     monitor,
                     child,
@@ -233,7 +236,7 @@ impl Nats {
     }
 
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}?monitor=127.0.0.1:{}", self.port, self.monitor)
+        format!("nats://{0}:{1}?monitor={0}:{2}", self.host, self.port, self.monitor)
     }
 
     pub fn kill(&mut self) {
@@ -271,10 +274,11 @@ pub fn program() -> std::path::PathBuf {
 
 fn spawn(program: &Path, folder: &Path, sync: &str, more: &str, (port, monitor): (u16, u16)) -> Option<Child> {
     let conf = folder.join("nats.conf");
+    let host = here();
     // Servers before 2.10 don't know it.
     let sync = if program.starts_with("/usr/sbin") { String::new() } else { format!("sync_interval: {sync}") };
     let text = format!(
-        "listen: 127.0.0.1:{port}\nhttp: 127.0.0.1:{monitor}\njetstream {{\n store_dir: \"{}\"\n {sync}\n}}\n{more}\n",
+        "listen: {host}:{port}\nhttp: {host}:{monitor}\njetstream {{\n store_dir: \"{}\"\n {sync}\n}}\n{more}\n",
         folder.join("store").display()
     );
     std::fs::write(&conf, text).unwrap();
@@ -282,9 +286,7 @@ fn spawn(program: &Path, folder: &Path, sync: &str, more: &str, (port, monitor):
     let mut child =
         Command::new(program).arg("-c").arg(&conf).stdout(Stdio::null()).stderr(log).spawn().expect("a nats-server");
     let began = Instant::now();
-    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err()
-        || TcpStream::connect((Ipv4Addr::LOCALHOST, monitor)).is_err()
-    {
+    while TcpStream::connect((host, port)).is_err() || TcpStream::connect((host, monitor)).is_err() {
         if child.try_wait().unwrap().is_some() {
             return None;
         }

@@ -1,12 +1,13 @@
 //! Debian's rabbitmq-server and redis-server on free ports, each with a folder of its own.
 
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::mosquitto::free_port;
+use super::network::here;
 
 /// How long a server may take to start: RabbitMQ takes 5 to 10 s on a machine that is idle.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -17,6 +18,7 @@ const RABBITMQ: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 /// A RabbitMQ with its own epmd, by whose port no other finds it.
 pub struct Rabbit {
     folder: tempfile::TempDir,
+    host: Ipv4Addr,
     port: u16,
     dist: u16,
     names: u16,
@@ -36,11 +38,11 @@ impl Rabbit {
                 .stderr(Stdio::null())
                 .spawn()
                 .expect("epmd is installed (Debian: rabbitmq-server)");
-            if !listens(names, &mut epmd) {
+            if !listens(Ipv4Addr::LOCALHOST, names, &mut epmd) {
                 continue;
             }
             if let Some(child) = spawn(folder.path(), port, dist, names) {
-                return Self { folder, port, dist, names, epmd, child };
+                return Self { folder, host: here(), port, dist, names, epmd, child };
             }
             let _ = epmd.kill();
             let _ = epmd.wait();
@@ -50,6 +52,11 @@ impl Rabbit {
 
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        (self.host, self.port).into()
     }
 
     /// Ends it at once.
@@ -121,8 +128,9 @@ fn spawn(folder: &Path, port: u16, dist: u16, names: u16) -> Option<Child> {
     let conf = folder.join("rabbitmq.conf");
     // No alarms: what else fills this machine's memory and disk is no business of a test.
     let text = format!(
-        "listeners.tcp.1 = 127.0.0.1:{port}\nvm_memory_high_watermark.absolute = 8GB\ndisk_free_limit.absolute = 1MB\n\
-         log.console = false\nlog.file.level = warning\n"
+        "listeners.tcp.1 = {}:{port}\nloopback_users = none\nvm_memory_high_watermark.absolute = 8GB\ndisk_free_limit.absolute = 1MB\n\
+         log.console = false\nlog.file.level = warning\n",
+        here()
     );
     std::fs::write(&conf, text).unwrap();
     let out = std::fs::File::create(folder.join("out")).unwrap();
@@ -140,13 +148,13 @@ fn spawn(folder: &Path, port: u16, dist: u16, names: u16) -> Option<Child> {
         .stderr(out)
         .process_group(0);
     let mut child = command.spawn().expect("rabbitmq-server is installed (Debian: rabbitmq-server)");
-    listens(port, &mut child).then_some(child)
+    listens(here(), port, &mut child).then_some(child)
 }
 
 /// Waits until somebody listens; `false` when the program ended before.
-fn listens(port: u16, child: &mut Child) -> bool {
+fn listens(host: Ipv4Addr, port: u16, child: &mut Child) -> bool {
     let began = Instant::now();
-    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+    while TcpStream::connect((host, port)).is_err() {
         if child.try_wait().unwrap().is_some() {
             return false;
         }
@@ -159,6 +167,7 @@ fn listens(port: u16, child: &mut Child) -> bool {
 /// A Redis that syncs each write.
 pub struct Redis {
     folder: tempfile::TempDir,
+    host: Ipv4Addr,
     port: u16,
     password: Option<&'static str>,
     child: Child,
@@ -174,14 +183,14 @@ impl Redis {
         for _ in 0..5 {
             let port = free_port();
             if let Some(child) = spawn_redis(folder.path(), port, password) {
-                return Self { folder, port, password, child };
+                return Self { folder, host: here(), port, password, child };
             }
         }
         panic!("redis-server doesn't start");
     }
 
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://{}:{}", self.host, self.port)
     }
 
     pub const fn port(&self) -> u16 {
@@ -209,7 +218,9 @@ fn spawn_redis(folder: &Path, port: u16, password: Option<&str>) -> Option<Child
     let mut command = Command::new("redis-server");
     command.args([
         "--bind",
-        "127.0.0.1",
+        &here().to_string(),
+        "--protected-mode",
+        "no",
         "--port",
         &port.to_string(),
         "--appendonly",
@@ -223,5 +234,5 @@ fn spawn_redis(folder: &Path, port: u16, password: Option<&str>) -> Option<Child
     }
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let mut child = child.expect("redis-server is installed (Debian: redis-server)");
-    listens(port, &mut child).then_some(child)
+    listens(here(), port, &mut child).then_some(child)
 }
