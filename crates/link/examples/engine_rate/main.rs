@@ -6,6 +6,9 @@
 
 mod amqp;
 mod nats;
+#[path = "../../tests/it/network.rs"]
+#[allow(dead_code, reason = "the tests use more of it")]
+mod network;
 #[path = "../../tests/it/rabbit.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod rabbit;
