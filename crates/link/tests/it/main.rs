@@ -18,9 +18,9 @@ mod mosquitto;
 mod nats;
 #[cfg(feature = "engines")]
 mod nats_alone;
-mod network;
 #[cfg(feature = "engines")]
 mod nats_order;
+mod network;
 #[cfg(feature = "engines")]
 mod rabbit;
 mod talk;

@@ -7,17 +7,21 @@ use std::time::{Duration, Instant};
 use headwater_service::testing::Postgres;
 use headwater_service::{Statement, Store, StoreUrl};
 
+use super::a_moment;
 use super::alerts_told::{Load, PLACES, Told, Watcher, history, time};
 use super::engine::{Engine, Kind};
 use crate::http_client::get;
 use crate::program::PATIENCE;
-use crate::worker::Worker;
+use crate::worker::{Worker, kills};
 
 /// Within what time others have the work of one that is silent.
 const TAKEOVER_MAX: Duration = Duration::from_secs(5);
 
 /// How many reports are posted between two faults.
 const BETWEEN: usize = 24;
+
+/// How many kills one round of all kinds of them stands for in the long form.
+const KILLS_PER_ROUND: usize = 10;
 
 /// All of them, and what has been answered.
 struct Alerts {
@@ -79,6 +83,7 @@ impl Alerts {
                 return found;
             }
             assert!(begun.elapsed() < PATIENCE, "nobody has it: {}", self.said());
+            a_moment();
         }
     }
 
@@ -86,6 +91,7 @@ impl Alerts {
     fn changes_hands(&self, duty: &'static Statement, begun: Instant, from: i64) -> Duration {
         while matches!(self.int(duty), token if token == from || token < 0) {
             assert!(begun.elapsed() < PATIENCE, "nobody takes over: {}", self.said());
+            a_moment();
         }
         begun.elapsed()
     }
@@ -97,6 +103,7 @@ impl Alerts {
         while self.int(&TOLD) < expected || self.int(&WAITING) != 0 {
             let left = || self.runtime.block_on(self.store.reader().query(&LEFT, &[]));
             assert!(begun.elapsed() < PATIENCE, "{} of {expected}: {:?}; {}", self.int(&TOLD), left(), self.said());
+            a_moment();
         }
     }
 
@@ -128,6 +135,7 @@ impl Alerts {
         let begun = Instant::now();
         while get(edge.http(), "/readyz").status != 200 {
             assert!(begun.elapsed() < PATIENCE, "the edge doesn't come back: {}", self.said());
+            a_moment();
         }
         let before = wanted_set(&self.posted);
         self.posts(BETWEEN);
@@ -189,36 +197,49 @@ static SORTER: Statement = Statement::new(
 /// Kills one after the other, while reports come.
 fn outlive_kills(kind: Kind) {
     let Some(mut alerts) = Alerts::start(kind) else { return };
-    let load = alerts.load();
-    load.more(BETWEEN);
-    for at in 0..2 {
-        alerts.listeners[at].kill();
+    for _ in 0..kills().div_ceil(KILLS_PER_ROUND) {
+        let load = alerts.load();
         load.more(BETWEEN);
-        alerts.listeners[at].start_again();
+        alerts.kill_roles(&load);
+        alerts.kill_servers(&load);
+        alerts.posted = load.end();
+        alerts.is_through();
     }
-    // Whoever sorts, and the others after it.
-    for _ in 0..3 {
-        let (at, from) = (alerts.holder_of(&SORTER), alerts.int(&SORTS));
-        alerts.processors[at].kill();
-        let waited = alerts.changes_hands(&SORTS, Instant::now(), from);
-        assert!(waited < TAKEOVER_MAX, "taken over after {waited:?}");
-        alerts.processors[at].start_again();
-        load.more(BETWEEN);
-    }
-    if let Some(edge) = &mut alerts.edge {
-        edge.kill();
-        load.more(BETWEEN);
-        edge.start_again();
-    }
-    for server in 0..alerts.engine.servers() {
-        alerts.engine.kill(server);
-        alerts.engine.start_again(server);
-        load.more(BETWEEN);
-    }
-    alerts.postgres.restart();
-    load.more(BETWEEN);
-    alerts.posted = load.end();
     alerts.all_is_told();
+}
+
+impl Alerts {
+    fn kill_roles(&mut self, load: &Load) {
+        for at in 0..self.listeners.len() {
+            self.listeners[at].kill();
+            load.more(BETWEEN);
+            self.listeners[at].start_again();
+        }
+        // Whoever sorts, and the one after it.
+        for _ in 0..2 {
+            let (at, from) = (self.holder_of(&SORTER), self.int(&SORTS));
+            self.processors[at].kill();
+            let waited = self.changes_hands(&SORTS, Instant::now(), from);
+            assert!(waited < TAKEOVER_MAX, "taken over after {waited:?}");
+            self.processors[at].start_again();
+            load.more(BETWEEN);
+        }
+        if let Some(edge) = &mut self.edge {
+            edge.kill();
+            load.more(BETWEEN);
+            edge.start_again();
+        }
+    }
+
+    fn kill_servers(&mut self, load: &Load) {
+        for server in 0..self.engine.servers() {
+            self.engine.kill(server);
+            self.engine.start_again(server);
+            load.more(BETWEEN);
+        }
+        self.postgres.restart();
+        load.more(BETWEEN);
+    }
 }
 
 /// Freezes whoever sorts beyond its time, and lets it go on.
@@ -241,6 +262,7 @@ fn outlive_a_frozen_one(kind: Kind) {
     let begun = Instant::now();
     while !alerts.processors[at].said().contains("begins anew") {
         assert!(begun.elapsed() < PATIENCE, "it doesn't notice: {}", alerts.said());
+        a_moment();
     }
     alerts.posts(BETWEEN);
     alerts.all_is_told();

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::a_moment;
 use super::answered::Answered;
 use crate::http_client::{HttpClient, Sent, Sse};
 use crate::program::PATIENCE;
@@ -91,7 +92,7 @@ impl Desk {
             for at in (0..count).map(|at| (at + number) % count) {
                 while !is_taken(&self.listeners[at], &body, &mut is_answered) {
                     assert!(begun.elapsed() < PATIENCE, "place {place}, {number}: never taken");
-                    std::thread::yield_now();
+                    a_moment();
                 }
             }
         }
@@ -169,7 +170,7 @@ impl Watcher {
                     ear.1.notify_all();
                 }
                 watcher = watch(&edge);
-                std::thread::yield_now();
+                a_moment();
             }
         });
         Self { heard }

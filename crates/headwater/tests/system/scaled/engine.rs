@@ -53,7 +53,7 @@ impl Engine {
 
     /// What a process is told of it.
     pub fn arguments(&self) -> Vec<String> {
-        let words = match self {
+        match self {
             Self::Hub { mqtt, .. } => vec!["--engine".to_owned(), format!("mqtt://{mqtt}")],
             #[cfg(feature = "engines")]
             Self::Nats(server) => vec!["--engine".to_owned(), server.url()],
@@ -62,8 +62,7 @@ impl Engine {
                 let engine = format!("amqp://127.0.0.1:{}", rabbit.port());
                 vec!["--engine".to_owned(), engine, "--state".to_owned(), redis.url()]
             }
-        };
-        words
+        }
     }
 
     /// Whether what was told before can be asked for.

@@ -6,3 +6,8 @@ mod alerts_told;
 mod answered;
 mod engine;
 mod shop;
+
+/// The wait before other processes are asked again, who tell nobody; to ask all the time would take their processor.
+fn a_moment() {
+    std::thread::sleep(std::time::Duration::from_millis(5)); // sleep: as it says
+}

@@ -10,6 +10,7 @@ use headwater_service::StoreUrl;
 use headwater_service::testing::Postgres;
 use serde_json::{Value, json};
 
+use super::a_moment;
 use super::answered::Answered;
 use super::engine::{Engine, Kind};
 use crate::http_client::HttpClient;
@@ -98,7 +99,7 @@ impl Counter {
                 Some(Ok((status, answer))) if status == wanted => return answer,
                 // 409: the first attempt is still under way; 503: not stored, or the store is away.
                 Some(Ok((status, answer))) => assert!(matches!(status, 409 | 503), "{request:?}: {status}, {answer}"),
-                Some(Err(_)) | None => std::thread::yield_now(),
+                Some(Err(_)) | None => a_moment(),
             }
         }
         unreachable!()
@@ -202,7 +203,7 @@ impl Shop {
                 }
             }
             assert!(begun.elapsed() < PATIENCE, "order {} has no end: {}", order.id, self.said());
-            std::thread::yield_now();
+            a_moment();
         }
     }
 
@@ -219,7 +220,7 @@ impl Shop {
                     break;
                 }
                 assert!(begun.elapsed() < PATIENCE, "{found:?} and never {expected}; {}", self.said());
-                std::thread::yield_now();
+                a_moment();
             }
         }
     }
