@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use headwater_event::Refusal;
 
+use super::elsewhere;
 use super::front::{Counts, Front};
-use super::keep;
+use super::keep::{self, Note};
 use super::unsubscribing::leave_group;
 use crate::accept::Stopping;
 
@@ -21,7 +22,7 @@ pub(super) async fn take_up(front: &Front) -> Result<(), Refusal> {
     let mut after = None;
     loop {
         let (sessions, next) = keep::page(&front.hub, after.as_ref()).await?;
-        for (saved, _) in &sessions {
+        for saved in sessions.iter().filter_map(|note| note.saved.as_ref()) {
             for subscription in saved.session.groups() {
                 if let Some(group) = &subscription.group {
                     front.shares.enter(group, &subscription.filter);
@@ -48,13 +49,18 @@ pub(super) async fn run(front: Front, mut stopping: Stopping) {
     }
 }
 
+/// For how long it is remembered that a session has ended, so that an edge that was frozen or cut off meanwhile can't bring it back.
+const ENDED_KEPT: Duration = Duration::from_secs(3_600);
+
 async fn sweep(front: &Front) -> Result<(), Refusal> {
     let mut after = None;
     loop {
         let (sessions, next) = keep::page(&front.hub, after.as_ref()).await?;
-        let now = front.hub.clock().now();
-        for (saved, saved_at) in sessions {
-            if saved.is_over(saved_at, front.started, now) {
+        clear_older(front, &sessions).await?;
+        for note in sessions {
+            if let Some(saved) = note.saved
+                && front.is_over(&saved, note.at)
+            {
                 end(front, saved).await?;
             }
         }
@@ -65,15 +71,36 @@ async fn sweep(front: &Front) -> Result<(), Refusal> {
     }
 }
 
+/// Takes away what nobody reads any more: notes of older terms of a session, and after a time the word that it has ended.
+async fn clear_older(front: &Front, notes: &[Note]) -> Result<(), Refusal> {
+    let now = front.hub.clock().now();
+    let mut batch = Vec::new();
+    for (at, note) in notes.iter().enumerate() {
+        let has_newer = notes.get(at + 1).is_some_and(|next| next.hash() == note.hash());
+        let has_older = at.checked_sub(1).is_some_and(|before| notes[before].hash() == note.hash());
+        let is_end = note.term > 0 && note.saved.is_none();
+        if has_newer || (is_end && !has_older && now.since(note.at) >= ENDED_KEPT) {
+            batch.push(keep::clear(&note.topic));
+        }
+    }
+    if !batch.is_empty() {
+        front.hub.note(batch)?.await?;
+    }
+    Ok(())
+}
+
 /// Ends one session, if its client isn't here or on its way.
 async fn end(front: &Front, saved: super::session::Saved) -> Result<(), Refusal> {
     let key = saved.session.key.clone();
-    let Some(claim) = front.seats.claim_free(&key) else { return Ok(()) };
+    let Some(mut claim) = front.seats.claim_free(&key) else { return Ok(()) };
+    if let Some(elsewhere) = &front.elsewhere {
+        return elsewhere::end_session(front, elsewhere, &mut claim).await;
+    }
     // It may have come and gone since the page was read.
     let Some((saved, saved_at)) = keep::load(&front.hub, &key).await? else { return Ok(()) };
-    if saved.is_over(saved_at, front.started, front.hub.clock().now()) {
+    if front.is_over(&saved, saved_at) {
         saved.session.groups().for_each(|subscription| leave_group(front, subscription));
-        front.hub.note(vec![keep::forget(&key)])?.await?;
+        front.hub.note(vec![keep::forget(&saved.session)])?.await?;
         Counts::add(&front.counts.expired);
     }
     drop(claim);
