@@ -215,7 +215,9 @@ impl Bound {
         let mqtt_front = if is_alone {
             Some(mqtt::Front::new(hub.clone(), config.mqtt_edge))
         } else {
-            Takes::of(engine, config).mqtt.then(|| mqtt::Front::beside_others(hub.clone(), config.mqtt_edge))
+            Takes::of(engine, config)
+                .mqtt
+                .then(|| mqtt::Front::beside_others(hub.clone(), config.mqtt_edge, &engine.place))
         };
         if let Some(front) = &mqtt_front {
             mqtt::start(front, &stop.listen()).await.context("can't take up the MQTT sessions")?;

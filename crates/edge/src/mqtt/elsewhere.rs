@@ -1,8 +1,8 @@
 //! Other edges over the same log: which connection speaks for a client is fixed by the order of claims in the log, and a session
 //! is what the newest of them wrote.
 //!
-//! Each connection claims its client's seat by an event on one topic, whose place in the log is the connection's term. It writes
-//! its notes on a topic of that term, so an older one that wakes late writes over nothing that anybody reads again.
+//! Each connection claims its client's seat by an event on one topic, whose place in the log is the connection's term. Each edge
+//! writes on a topic of its own, and the note of the highest term counts: one that wakes late writes over nobody else's.
 //! `docs/decisions/mqtt-elsewhere.md` has the reasons.
 
 use std::collections::HashMap;
@@ -32,6 +32,10 @@ const SILENCE_MAX: Duration = Duration::from_secs(90);
 /// and a moment to save the session. Who is silent so long was killed or frozen, or is cut off.
 const HANDOVER_MAX: Duration = Duration::from_secs(3);
 
+/// For how long it is remembered that a session has ended, and what an edge had noted before another took it over. An edge that was
+/// frozen or cut off for less can't bring either back.
+pub(super) const ENDED_KEPT: Duration = Duration::from_secs(3_600);
+
 /// How many edges are remembered: each start of one is another.
 const PLACES_MAX: usize = 4_096;
 
@@ -39,6 +43,8 @@ const PLACES_MAX: usize = 4_096;
 pub(super) struct Elsewhere {
     /// This edge, in this life of its process.
     place: Text,
+    /// What its notes are named by, the same after every restart.
+    home: Text,
     heard: Mutex<HashMap<Text, Time>>,
 }
 
@@ -53,8 +59,8 @@ enum Word {
 }
 
 impl Elsewhere {
-    pub(super) fn new(place: Text) -> Self {
-        Self { place, heard: Mutex::default() }
+    pub(super) fn new(place: Text, home: Text) -> Self {
+        Self { place, home, heard: Mutex::default() }
     }
 
     fn word(&self, word: &Word) -> Publication {
@@ -248,16 +254,15 @@ pub(super) async fn take_seat(
     };
     session.expiry_s = expiry_s;
     session.term = claim.term();
-    session.place = elsewhere.place.clone();
-    // From here on no note of an older term is read.
+    (session.place, session.home) = (elsewhere.place.clone(), elsewhere.home.clone());
+    // From here on no note of an older term counts. (Others' are left alone: only who keeps them knows that nothing newer is there.)
     let mut batch = Vec::new();
     if session.is_kept() {
         session.is_saved = true;
         batch.push(keep::keep(&front.hub, &session, None));
-    } else if had || !notes.is_empty() {
+    } else if had {
         batch.push(keep::forget(&session));
     }
-    batch.extend(notes.iter().map(|note| keep::clear(&note.topic)));
     if !batch.is_empty() {
         front.hub.note(batch)?.await?;
     }
@@ -270,17 +275,46 @@ pub(super) async fn take_seat(
 /// When the log can't be written or read.
 pub(super) async fn end_session(front: &Front, elsewhere: &Elsewhere, claim: &mut Claim) -> Result<(), Refusal> {
     let key = claim.key().clone();
+    let is_over = |note: &Note| note.saved.as_ref().is_some_and(|saved| front.is_over(saved, note.at));
+    if !keep::notes(&front.hub, &key).await?.last().is_some_and(is_over) {
+        return Ok(());
+    }
     let noted = front.hub.note(vec![elsewhere.word(&Word::Claim { key: key.clone(), is_clean: true })])?.await?;
     claim.stands_at(noted.get(0).position.seq);
     let notes = keep::notes(&front.hub, &key).await?;
-    let Some(note) = notes.last().filter(|note| note.term < claim.term()) else { return Ok(()) };
-    let Some(saved) = note.saved.as_ref().filter(|saved| front.is_over(saved, note.at)) else { return Ok(()) };
+    let newest = notes.last().filter(|note| note.term < claim.term() && is_over(note));
+    let Some(saved) = newest.and_then(|note| note.saved.as_ref()) else { return Ok(()) };
     saved.session.groups().for_each(|subscription| leave_group(front, subscription));
     let mut ended = Session::new(key, 0);
-    (ended.term, ended.place) = (claim.term(), elsewhere.place.clone());
-    let batch = std::iter::once(keep::forget(&ended)).chain(notes.iter().map(|note| keep::clear(&note.topic)));
-    front.hub.note(batch.collect())?.await?;
+    ended.term = claim.term();
+    (ended.place, ended.home) = (elsewhere.place.clone(), elsewhere.home.clone());
+    front.hub.note(vec![keep::forget(&ended)])?.await?;
     Counts::add(&front.counts.expired);
+    Ok(())
+}
+
+/// Clears a note of this session that says nothing any more: this edge's own, or one of an edge that is long gone.
+///
+/// # Errors
+/// When the log can't be written or read.
+pub(super) async fn clear(front: &Front, elsewhere: &Elsewhere, key: &Key) -> Result<(), Refusal> {
+    // While this edge has the seat, none of its connections writes.
+    let Some(_claim) = front.seats.claim_free(key) else { return Ok(()) };
+    let now = front.hub.clock().now();
+    let notes = keep::notes(&front.hub, key).await?;
+    let Some((newest, older)) = notes.split_last() else { return Ok(()) };
+    let is_old = |note: &Note| now.since(note.at) >= ENDED_KEPT;
+    let is_left = |note: &&Note| {
+        let is_others = note.home() != elsewhere.home.as_str();
+        is_old(note) && (!is_others || elsewhere.silent_since(&note.place, front.started, now).is_some())
+    };
+    let mut batch: Vec<_> = older.iter().filter(is_left).map(|note| keep::clear(&note.topic)).collect();
+    if older.is_empty() && newest.saved.is_none() && is_left(&newest) {
+        batch.push(keep::clear(&newest.topic));
+    }
+    if !batch.is_empty() {
+        front.hub.note(batch)?.await?;
+    }
     Ok(())
 }
 
@@ -300,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_word_comes_back_as_it_was_told_and_a_broken_one_is_none() {
-        let elsewhere = Elsewhere::new("edge-a".into());
+        let elsewhere = Elsewhere::new("edge-a".into(), "a".into());
         let key = Key::new("ada", "sensor/7");
         for word in [
             Word::Here,
@@ -320,7 +354,7 @@ mod tests {
 
     #[test]
     fn an_edge_is_silent_only_after_it_was_listened_for_long_enough() {
-        let elsewhere = Elsewhere::new("a".into());
+        let elsewhere = Elsewhere::new("a".into(), "a".into());
         let at = |seconds: u64| Time(seconds * 1_000_000);
         let b = Text::from("b");
         assert_eq!(elsewhere.silent_since(&b, at(100), at(190)), None);

@@ -61,11 +61,12 @@ impl Front {
         Self::with(hub, settings, None)
     }
 
-    /// The same, where others may be over the same log: a session resumes on any of them.
+    /// The same, where others may be over the same log: a session resumes on any of them. `home` is this edge's name among
+    /// them, one level of a topic, the same after every restart.
     #[must_use]
-    pub fn beside_others(hub: Arc<Hub>, settings: MqttSettings) -> Self {
+    pub fn beside_others(hub: Arc<Hub>, settings: MqttSettings, home: &str) -> Self {
         let place = Text::from(EventId::generate().to_string());
-        Self::with(hub, settings, Some(Elsewhere::new(place)))
+        Self::with(hub, settings, Some(Elsewhere::new(place, home.into())))
     }
 
     fn with(hub: Arc<Hub>, settings: MqttSettings, elsewhere: Option<Elsewhere>) -> Self {
@@ -89,10 +90,9 @@ impl Front {
     pub async fn sessions(&self, after: Option<&Topic>) -> Result<(Vec<KeptSession>, Option<Topic>), Refusal> {
         let head = self.hub.head().seq;
         let (mut notes, next) = keep::page(&self.hub, after).await?;
-        // Of one session the newest note counts; those before it are there for a moment.
-        notes.reverse();
-        notes.dedup_by(|older, newer| older.hash() == newer.hash());
-        notes.reverse();
+        // Of one session the newest note counts; those of other edges are older.
+        notes.sort_by(|a, b| (a.hash(), b.term).cmp(&(b.hash(), a.term)));
+        notes.dedup_by(|older, newest| older.hash() == newest.hash());
         let told = |note: keep::Note| Some(KeptSession::new(&note.saved?, note.at, head));
         Ok((notes.into_iter().filter_map(told).collect(), next))
     }

@@ -10,12 +10,13 @@ use super::session::{Reader, Saved, Session, Writer};
 /// What all of them begin with.
 const PREFIX: &str = "$session/mqtt/";
 
-/// What a note of a session begins with that other edges may take over: then comes the edge that wrote it, and the session, or
-/// nothing where that has ended.
+/// What a note of a session begins with that other edges may take over: then comes the edge that wrote it, the term of its
+/// connection, and the session, or one that isn't kept where that has
+/// ended.
 const SHARED_FORM: u8 = 3;
 
-/// The most terms of one session that are read: those before the newest are cleared by whoever comes next.
-const TERMS_MAX: usize = 64;
+/// The most notes of one session that are read at a time: each edge has one at the most.
+const NOTES_PAGE: usize = 64;
 
 /// How much of the hash marks a client: 64 bits.
 const MARK_LEN: usize = 16;
@@ -45,13 +46,13 @@ pub(super) fn mark_of(key: &Key) -> Text {
     topic.as_str().get(PREFIX.len()..PREFIX.len() + MARK_LEN).unwrap_or_default().into()
 }
 
-/// Where the connection of this term keeps it: those of other terms keep theirs elsewhere.
+/// Where this edge keeps it. Nobody else writes there, and of its own connections one at a time.
 fn home_of(session: &Session) -> Topic {
     let topic = topic_of(&session.key);
     if session.term == 0 {
         return topic;
     }
-    Topic::new(format!("{topic}/{:016x}", session.term)).expect("a good topic and digits are a good topic")
+    Topic::new(format!("{topic}/{}", session.home)).expect("a good topic and a name are a good topic")
 }
 
 fn note(topic: Topic, payload: Vec<u8>) -> Publication {
@@ -78,7 +79,8 @@ pub(super) fn keep(hub: &Hub, session: &Session, ended: Option<Time>) -> Publica
 ///
 /// Where other edges may have older notes of it, this one says for a while that they are worth nothing.
 pub(super) fn forget(session: &Session) -> Publication {
-    note(home_of(session), if session.term == 0 { Vec::new() } else { shared(session, &[]) })
+    let ended = || Session::new(session.key.clone(), 0).to_bytes(0, None);
+    note(home_of(session), if session.term == 0 { Vec::new() } else { shared(session, &ended()) })
 }
 
 /// What is to be noted so that there is nothing on this topic any more.
@@ -89,6 +91,7 @@ pub(super) fn clear(topic: &Topic) -> Publication {
 fn shared(session: &Session, bytes: &[u8]) -> Vec<u8> {
     let mut out = Writer(vec![SHARED_FORM]);
     out.text(&session.place);
+    out.number(session.term);
     out.0.extend_from_slice(bytes);
     out.0
 }
@@ -97,36 +100,60 @@ fn shared(session: &Session, bytes: &[u8]) -> Vec<u8> {
 pub(super) struct Note {
     /// Where it stands.
     pub(super) topic: Topic,
+    /// Which edge wrote it, in which life of its process.
+    pub(super) place: Text,
     /// Of which connection it is; 0 where that had the log alone.
     pub(super) term: Seq,
+    /// Of whom, where it can be read.
+    pub(super) key: Option<Key>,
     /// What it says; `None` that the session has ended, or what can't be read.
     pub(super) saved: Option<Saved>,
     /// When it was written.
     pub(super) at: Time,
 }
 
+fn key_of(saved: Option<&Saved>) -> Option<Key> {
+    saved.map(|saved| saved.session.key.clone())
+}
+
 impl Note {
     fn read(event: &Event) -> Option<Self> {
         let topic = event.topic.detached();
-        let (_, term) = topic.as_str().strip_prefix(PREFIX)?.split_once('/').unwrap_or(("", "0"));
-        let term = Seq::from_str_radix(term, 16).ok()?;
-        let saved = match event.payload.strip_prefix(&[SHARED_FORM]) {
-            None => Session::from_bytes(&event.payload),
-            Some(rest) => {
-                let mut from = Reader(rest);
-                let place: Text = from.text()?.into();
-                Session::from_bytes(from.0).map(|mut saved| {
-                    (saved.session.term, saved.session.place) = (term, place);
-                    saved
-                })
-            }
+        let Some(rest) = event.payload.strip_prefix(&[SHARED_FORM]) else {
+            let saved = Session::from_bytes(&event.payload);
+            return Some(Self {
+                topic,
+                place: Text::default(),
+                term: 0,
+                key: key_of(saved.as_ref()),
+                saved,
+                at: event.at,
+            });
         };
-        Some(Self { topic, term, saved, at: event.at })
+        let mut from = Reader(rest);
+        let (place, term) = (Text::from(from.text()?), from.number()?);
+        let saved = Session::from_bytes(from.0).map(|mut saved| {
+            (saved.session.term, saved.session.place) = (term, place.clone());
+            saved
+        });
+        let key = key_of(saved.as_ref());
+        let saved = saved.filter(|saved| saved.session.is_kept());
+        Some(Self { topic, place, term, key, saved, at: event.at })
     }
 
     /// Which session it is of.
     pub(super) fn hash(&self) -> &str {
-        self.topic.as_str().get(PREFIX.len()..).and_then(|rest| rest.split('/').next()).unwrap_or_default()
+        self.parts().0
+    }
+
+    /// Which edge keeps it.
+    pub(super) fn home(&self) -> &str {
+        self.parts().1
+    }
+
+    fn parts(&self) -> (&str, &str) {
+        let rest = self.topic.as_str().get(PREFIX.len()..).unwrap_or_default();
+        rest.split_once('/').unwrap_or((rest, ""))
     }
 }
 
@@ -135,13 +162,24 @@ impl Note {
 /// # Errors
 /// When the log can't be read.
 pub(super) async fn notes(hub: &Hub, key: &Key) -> Result<Vec<Note>, Refusal> {
-    let all = Filter::new(format!("{}/#", topic_of(key))).expect("a good topic and a wildcard are a good filter");
-    let page = hub.recall(&all, None, TERMS_MAX).await?;
-    let mut notes: Vec<_> = page.events.iter().filter_map(|recorded| Note::read(&recorded.event)).collect();
+    let mut notes = notes_below(hub, topic_of(key).as_str()).await?;
     // Whose hash is the same is somebody else all the same.
-    notes.retain(|note| note.saved.as_ref().is_none_or(|saved| saved.session.key == *key));
-    notes.sort_by_key(|note| note.term);
+    notes.retain(|note| note.key.as_ref().is_none_or(|of| of == key));
     Ok(notes)
+}
+
+async fn notes_below(hub: &Hub, topic: &str) -> Result<Vec<Note>, Refusal> {
+    let all = Filter::new(format!("{topic}/#")).expect("a good topic and a wildcard are a good filter");
+    let (mut notes, mut after) = (Vec::new(), None);
+    loop {
+        let page = hub.recall(&all, after.as_ref(), NOTES_PAGE).await?;
+        notes.extend(page.events.iter().filter_map(|recorded| Note::read(&recorded.event)));
+        after = page.next;
+        if after.is_none() {
+            notes.sort_by_key(|note| note.term);
+            return Ok(notes);
+        }
+    }
 }
 
 /// The session of this client, and when it was saved.

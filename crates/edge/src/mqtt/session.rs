@@ -20,8 +20,9 @@ pub(super) struct Session {
     pub(super) key: Key,
     /// Where the claim of its connection stands in the log, if other edges are over it; 0 where this process has the log alone.
     pub(super) term: Seq,
-    /// Which edge had that connection.
+    /// Which edge had that connection, in which life of its process; and where that keeps its notes.
     pub(super) place: Text,
+    pub(super) home: Text,
     /// For how many seconds it is kept after the connection has ended; 0 ends it with the connection.
     pub(super) expiry_s: u32,
     /// Ordered by filter.
@@ -82,6 +83,7 @@ impl Session {
             key,
             term: 0,
             place: Text::default(),
+            home: Text::default(),
             expiry_s,
             subscriptions: Vec::new(),
             open: BTreeSet::new(),
@@ -96,6 +98,7 @@ impl Session {
         Self {
             key: self.key.clone(),
             place: self.place.clone(),
+            home: self.home.clone(),
             subscriptions: self.subscriptions.clone(),
             open: self.open.clone(),
             released: self.released.clone(),

@@ -49,9 +49,6 @@ pub(super) async fn run(front: Front, mut stopping: Stopping) {
     }
 }
 
-/// For how long it is remembered that a session has ended, so that an edge that was frozen or cut off meanwhile can't bring it back.
-const ENDED_KEPT: Duration = Duration::from_secs(3_600);
-
 async fn sweep(front: &Front) -> Result<(), Refusal> {
     let mut after = None;
     loop {
@@ -71,20 +68,18 @@ async fn sweep(front: &Front) -> Result<(), Refusal> {
     }
 }
 
-/// Takes away what nobody reads any more: notes of older terms of a session, and after a time the word that it has ended.
+/// Takes away what says nothing any more: notes of a session that has a newer one, and after a time the word that it has ended.
 async fn clear_older(front: &Front, notes: &[Note]) -> Result<(), Refusal> {
+    let Some(elsewhere) = &front.elsewhere else { return Ok(()) };
     let now = front.hub.clock().now();
-    let mut batch = Vec::new();
-    for (at, note) in notes.iter().enumerate() {
-        let has_newer = notes.get(at + 1).is_some_and(|next| next.hash() == note.hash());
-        let has_older = at.checked_sub(1).is_some_and(|before| notes[before].hash() == note.hash());
-        let is_end = note.term > 0 && note.saved.is_none();
-        if has_newer || (is_end && !has_older && now.since(note.at) >= ENDED_KEPT) {
-            batch.push(keep::clear(&note.topic));
+    for note in notes {
+        let others = notes.iter().filter(|other| other.hash() == note.hash()).count();
+        let is_worth_a_look = note.saved.is_none() || others > 1;
+        if let Some(key) = note.key.as_ref().filter(|_| is_worth_a_look)
+            && now.since(note.at) >= elsewhere::ENDED_KEPT
+        {
+            elsewhere::clear(front, elsewhere, key).await?;
         }
-    }
-    if !batch.is_empty() {
-        front.hub.note(batch)?.await?;
     }
     Ok(())
 }
@@ -105,4 +100,77 @@ async fn end(front: &Front, saved: super::session::Saved) -> Result<(), Refusal>
     }
     drop(claim);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    use headwater_event::{Clock, Time};
+    use headwater_eventlog::{EventLog, OpenOptions};
+    use headwater_hub::Hub;
+
+    use super::super::seats::{Claim, Key};
+    use super::super::session::Session;
+    use super::super::settings::MqttSettings;
+    use super::*;
+
+    /// A client comes to this edge; its session, and whether there was one.
+    async fn comes(front: &Front) -> (Claim, Session, bool) {
+        let mut claim = front.seats.claim(Key::new("ada", "c"));
+        assert!(claim.sit().await);
+        let elsewhere = front.elsewhere.as_ref().unwrap();
+        let taken = elsewhere::take_seat(front, elsewhere, &mut claim, false, 3_600).await.unwrap();
+        let (session, is_present) = taken.expect("nobody is newer");
+        (claim, session, is_present)
+    }
+
+    async fn note(front: &Front, session: &Session, ended: bool) {
+        let ended = ended.then(|| front.hub.clock().now());
+        front.hub.note(vec![keep::keep(&front.hub, session, ended)]).unwrap().await.unwrap();
+    }
+
+    async fn newest(front: &Front) -> Option<Note> {
+        keep::notes(&front.hub, &Key::new("ada", "c")).await.unwrap().pop()
+    }
+
+    #[tokio::test]
+    async fn a_late_note_of_another_edge_brings_nothing_back_and_is_cleared_when_it_is_old() {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::manual(Time(1_795_245_300_000_000)));
+        let options = OpenOptions { clock: clock.clone(), ahead_bytes: 1 << 20, ..OpenOptions::new(folder.path()) };
+        let log = Arc::new(EventLog::open(options).unwrap());
+        let front = |home| {
+            let settings = headwater_hub::Settings { clock: clock.clone(), ..Default::default() };
+            Front::beside_others(Hub::start(log.clone(), settings), MqttSettings::default(), home)
+        };
+        let (one, other) = (front("one"), front("other"));
+        let (claim, at_one, is_present) = comes(&one).await;
+        assert!(!is_present);
+        note(&one, &at_one, true).await;
+        drop(claim);
+        let (claim, at_other, is_present) = comes(&other).await;
+        assert!(is_present && at_other.term > at_one.term);
+        // The first edge wakes and writes what it had: it stands beside, and doesn't count.
+        note(&one, &at_one, false).await;
+        assert_eq!(newest(&one).await.unwrap().term, at_other.term);
+        note(&other, &at_other, true).await;
+        drop(claim);
+        // Its time is over: one of the two ends it, once, and a late note doesn't undo that.
+        clock.advance(Duration::from_secs(3_600));
+        for front in [&other, &one] {
+            sweep(front).await.unwrap();
+        }
+        let expired = |front: &Front| front.counts().expired.load(Ordering::Relaxed);
+        assert_eq!((expired(&one), expired(&other)), (0, 1));
+        note(&one, &at_one, false).await;
+        assert!(newest(&one).await.unwrap().saved.is_none());
+        // When that is old, each edge clears its own.
+        clock.advance(elsewhere::ENDED_KEPT);
+        for front in [&one, &other] {
+            sweep(front).await.unwrap();
+        }
+        assert!(newest(&one).await.is_none());
+        assert!(!comes(&one).await.2, "it begins anew");
+    }
 }

@@ -61,10 +61,10 @@ impl Place {
 
     /// Two edges over one log, in which a client may come to either.
     pub async fn pair() -> (Self, Self) {
-        let front = |hub| Front::beside_others(hub, MqttSettings::default());
+        let front = |home| move |hub| Front::beside_others(hub, MqttSettings::default(), home);
         let first = Self::new().await;
-        let one = Self::over(first.log.clone(), first.clock.clone(), Access::open(), front).await;
-        let other = Self::over(first.log.clone(), first.clock.clone(), Access::open(), front).await;
+        let one = Self::over(first.log.clone(), first.clock.clone(), Access::open(), front("one")).await;
+        let other = Self::over(first.log.clone(), first.clock.clone(), Access::open(), front("other")).await;
         (Self { _folder: first._folder, ..one }, other)
     }
 
