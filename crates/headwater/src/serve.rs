@@ -9,7 +9,7 @@ use headwater_apps::alerts::topics;
 use headwater_edge::accept::{AcceptCounts, Listener, Stop};
 use headwater_edge::tls::{Spoken, Tls};
 use headwater_edge::{frames, http, mqtt};
-use headwater_event::Health;
+use headwater_event::{Health, Replay};
 use headwater_hub::{Hub, Lane};
 use tokio::task::JoinSet;
 
@@ -77,8 +77,7 @@ async fn serve(loaded: &Loaded, args: &ServeArgs) -> anyhow::Result<()> {
 
     let mut listening = Listening::default();
     let tls = tls::open(config, &config.log.folder, &config.hub.clock)?;
-    let takes_clients = engine.embedded.is_some() && config.roles.contains(&Role::Edge);
-    let bound = Bound::bind(config, takes_clients, tls.as_ref().map(|(tls, ..)| tls), &mut listening)?;
+    let bound = Bound::bind(config, &Takes::of(&engine, config), tls.as_ref().map(|(tls, ..)| tls), &mut listening)?;
     let stop = Stop::default();
     let reloading = Reloading::new(files, hub.clone());
     let frames = listening.all().iter().find(|(protocol, _)| protocol.starts_with("frames"));
@@ -149,6 +148,22 @@ struct House<'a> {
     stop: &'a Stop,
 }
 
+/// Whom this process takes in beside HTTP.
+struct Takes {
+    mqtt: bool,
+    frames: bool,
+}
+
+impl Takes {
+    /// MQTT needs a log that can be read from any place, as sessions go on from where they stood; frames need a log of our own,
+    /// which keeps their producers' numbers. Both need the role of an edge.
+    fn of(engine: &Engine, config: &Config) -> Self {
+        let (is_edge, is_alone) = (config.roles.contains(&Role::Edge), engine.embedded.is_some());
+        let has_history = engine.bus.abilities().replay == Replay::Full;
+        Self { mqtt: is_edge && (is_alone || has_history), frames: is_edge && is_alone }
+    }
+}
+
 /// The listeners, bound and not yet served.
 struct Bound {
     http: Option<Listener>,
@@ -160,17 +175,16 @@ struct Bound {
 impl Bound {
     /// Binds all that are on, and tells where; who comes now waits in the kernel for a moment.
     ///
-    /// MQTT and frames need a log of our own (their sessions and numbers are kept in it), and the role of an edge.
-    fn bind(
-        config: &Config,
-        takes_clients: bool,
-        tls: Option<&Arc<Tls>>,
-        listening: &mut Listening,
-    ) -> anyhow::Result<Self> {
+    fn bind(config: &Config, takes: &Takes, tls: Option<&Arc<Tls>>, listening: &mut Listening) -> anyhow::Result<Self> {
         let mut counts = Vec::new();
         let mut bind = |spoken| -> anyhow::Result<Option<Listener>> {
             let mut all: Option<Listener> = None;
-            if spoken != Spoken::Http && !takes_clients {
+            let is_taken = match spoken {
+                Spoken::Http => true,
+                Spoken::Mqtt => takes.mqtt,
+                Spoken::Frames => takes.frames,
+            };
+            if !is_taken {
                 return Ok(None);
             }
             for (addr, is_encrypted) in config.addresses(spoken) {
@@ -197,7 +211,14 @@ impl Bound {
         let House { loaded, hub, engine, stop, .. } = *house;
         let config = &loaded.config;
         let mut edges = JoinSet::new();
-        let mqtt_front = engine.embedded.is_some().then(|| mqtt::Front::new(hub.clone(), config.mqtt_edge));
+        let is_alone = engine.embedded.is_some();
+        let mqtt_front = if is_alone {
+            Some(mqtt::Front::new(hub.clone(), config.mqtt_edge))
+        } else {
+            Takes::of(engine, config)
+                .mqtt
+                .then(|| mqtt::Front::beside_others(hub.clone(), config.mqtt_edge, &engine.place))
+        };
         if let Some(front) = &mqtt_front {
             mqtt::start(front, &stop.listen()).await.context("can't take up the MQTT sessions")?;
         }

@@ -12,6 +12,7 @@ use crate::access::{Access, look_after};
 use crate::admission::{Admission, Room};
 use crate::encode::Sink;
 use crate::gate::Gate;
+use crate::heed::Heeded;
 use crate::history::History;
 use crate::limits::Limits;
 use crate::live::Live;
@@ -105,6 +106,7 @@ pub(crate) struct Core {
     pub(crate) rings: Rings,
     pub(crate) passing: Passing,
     pub(crate) overheard: Overheard,
+    pub(crate) heeded: Heeded,
     pub(crate) shards: Box<[Shard]>,
     /// How many calls the shards have not answered to the end.
     pub(crate) calls: AtomicUsize,
@@ -175,6 +177,7 @@ impl Hub {
             rings: Rings::new(shards),
             passing: Passing::default(),
             overheard: Overheard::default(),
+            heeded: Heeded::default(),
             shards: (0..shards).map(|_| Shard::default()).collect(),
             wheel: Wheel::new(),
             tick: AtomicU32::new(0),

@@ -10,6 +10,7 @@ mod block;
 mod drive;
 pub mod encode;
 mod gate;
+mod heed;
 pub mod history;
 pub mod hub;
 mod index;

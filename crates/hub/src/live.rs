@@ -67,7 +67,7 @@ impl Live {
             // Before the changes: a ring that was made before these came gets them.
             let passing = core.passing.take();
             let changes = core.rings.take_changes();
-            if !changes.is_empty() && tail.is_none() {
+            if (!changes.is_empty() || core.heeded.is_on()) && tail.is_none() {
                 tail = self.follow_from_now();
             }
             let at = tail.as_ref().map_or_else(|| core.gate.head().seq, |tail| tail.position().seq);
@@ -76,7 +76,7 @@ impl Live {
                 self.spread_passing(passing, at);
                 self.wait_for_shards().await;
             }
-            if self.rings.len() == 0 {
+            if self.rings.len() == 0 && !core.heeded.is_on() {
                 // Nobody watches: the log is not read, and the next watcher begins where it stands then.
                 tail = None;
                 core.rings.changed().await;
@@ -88,7 +88,7 @@ impl Live {
                 continue;
             };
             let index = &self.index;
-            let wanted = |topic: &str| index.wants(topic);
+            let wanted = |topic: &str| index.wants(topic) || core.heeded.wants(topic);
             let read = tokio::select! {
                 read = following.next(&wanted) => Some(read),
                 () = core.rings.changed() => None,
@@ -98,6 +98,7 @@ impl Live {
                 None => {}
                 Some(Ok(batch)) => {
                     self.spread(&batch);
+                    core.heeded.tell(&batch).await;
                     self.wait_for_shards().await;
                     // A log that is read from memory never waits, and neither must those who share this thread with it.
                     tokio::task::yield_now().await;

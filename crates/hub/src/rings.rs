@@ -115,6 +115,11 @@ impl Rings {
         self.lock().by_name.is_empty()
     }
 
+    /// There is other news than rings.
+    pub(crate) fn call(&self) {
+        self.changed.notify_one();
+    }
+
     /// Waits until there is news.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;

@@ -140,8 +140,11 @@ impl Connection {
         if let Some(will) = will {
             let lasts = if expiry_s == NEVER { Duration::MAX } else { Duration::from_secs(u64::from(expiry_s)) };
             let delay = will.delay.min(lasts);
-            if delay.is_zero() {
-                will.publish(&front.hub, &who).await;
+            let goes_on = claim.is_elsewhere() == Some(false) && is_kept;
+            if !delay.is_zero() && goes_on {
+                // The client is back before the delay, on another edge.
+            } else if delay.is_zero() || claim.is_elsewhere().is_some() {
+                will.publish(&front, &who).await;
             } else {
                 front.wills.wait(&front, claim.key().clone(), who, *will, delay);
             }
@@ -155,9 +158,13 @@ impl Connection {
             if !session.is_saved {
                 return lingering;
             }
-            keep::forget(&session.key)
+            keep::forget(&session)
         };
-        let noted = match front.hub.note(vec![note]) {
+        let mut notes = vec![note];
+        if let (Some(elsewhere), Some(_)) = (&front.elsewhere, claim.is_elsewhere()) {
+            notes.push(elsewhere.giving_up(claim.key(), claim.term()));
+        }
+        let noted = match front.hub.note(notes) {
             Ok(durable) => durable.await.map(drop),
             Err(refusal) => Err(refusal),
         };

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use headwater_event::{Refusal, Seq, Text, Time, Topic};
+use headwater_event::{EventId, Refusal, Seq, Text, Time, Topic};
 use headwater_hub::Hub;
 
+use super::elsewhere::Elsewhere;
 use super::keep;
 use super::seats::Seats;
 use super::session::Saved;
@@ -28,6 +29,8 @@ pub struct Shared {
     pub(super) counts: Counts,
     /// When this process began, for sessions that were connected when the last one died.
     pub(super) started: Time,
+    /// The other edges, where there may be some over the same log.
+    pub(super) elsewhere: Option<Elsewhere>,
 }
 
 /// What is counted, for /metrics and `$SYS`.
@@ -55,6 +58,18 @@ impl Front {
     /// A front for the connections of this hub.
     #[must_use]
     pub fn new(hub: Arc<Hub>, settings: MqttSettings) -> Self {
+        Self::with(hub, settings, None)
+    }
+
+    /// The same, where others may be over the same log: a session resumes on any of them. `home` is this edge's name among
+    /// them, one level of a topic, the same after every restart.
+    #[must_use]
+    pub fn beside_others(hub: Arc<Hub>, settings: MqttSettings, home: &str) -> Self {
+        let place = Text::from(EventId::generate().to_string());
+        Self::with(hub, settings, Some(Elsewhere::new(place, home.into())))
+    }
+
+    fn with(hub: Arc<Hub>, settings: MqttSettings, elsewhere: Option<Elsewhere>) -> Self {
         let started = hub.clock().now();
         Self(Arc::new(Shared {
             hub,
@@ -64,6 +79,7 @@ impl Front {
             wills: Wills::default(),
             counts: Counts::default(),
             started,
+            elsewhere,
         }))
     }
 
@@ -73,9 +89,12 @@ impl Front {
     /// `Unavailable` when the log can't be read.
     pub async fn sessions(&self, after: Option<&Topic>) -> Result<(Vec<KeptSession>, Option<Topic>), Refusal> {
         let head = self.hub.head().seq;
-        let (saved, next) = keep::page(&self.hub, after).await?;
-        let sessions = saved.into_iter().map(|(saved, saved_at)| KeptSession::new(&saved, saved_at, head)).collect();
-        Ok((sessions, next))
+        let (mut notes, next) = keep::page(&self.hub, after).await?;
+        // Of one session the newest note counts; those of other edges are older.
+        notes.sort_by(|a, b| (a.hash(), b.term).cmp(&(b.hash(), a.term)));
+        notes.dedup_by(|older, newest| older.hash() == newest.hash());
+        let told = |note: keep::Note| Some(KeptSession::new(&note.saved?, note.at, head));
+        Ok((notes.into_iter().filter_map(told).collect(), next))
     }
 
     /// A session's expiry in seconds, within what the settings allow.

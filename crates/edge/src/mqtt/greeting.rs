@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use headwater_event::{EventId, Principal, Refusal, Text};
-use headwater_hub::{Arrival, Credentials, OutletSettings, Proof, Secret, Standing, UnderWay};
+use headwater_hub::{Arrival, Credentials, OutletSettings, Proof, Secret, UnderWay};
 use tokio::time::timeout;
 
 use super::connection::{About, Connection, Phase};
+use super::elsewhere;
 use super::front::{Front, Origin};
 use super::headers;
 use super::keep;
@@ -219,15 +220,16 @@ async fn judge(connect: Connect, front: &Front, origin: &Origin) -> Result<Welco
         Version::V311 if connect.clean_start => 0,
         Version::V311 => front.limit_expiry(u32::MAX),
     };
-    let before = take_before(front, claim.key(), connect.clean_start).await.map_err(|refusal| refused(&refusal))?;
-    let is_present = before.is_some();
+    let taken = match &front.elsewhere {
+        None => take_alone(front, claim.key(), connect.clean_start, expiry_s).await.map(Some),
+        Some(elsewhere) => elsewhere::take_seat(front, elsewhere, &mut claim, connect.clean_start, expiry_s).await,
+    };
+    let (session, is_present) = taken.map_err(|refusal| refused(&refusal))?.ok_or(No::Silent)?;
     if is_present {
         front.wills.cancel(claim.key());
     } else {
         front.wills.hasten(claim.key());
     }
-    let mut session = before.unwrap_or_else(|| Session::new(claim.key().clone(), expiry_s));
-    session.expiry_s = expiry_s;
     let longest = u16::try_from(front.settings.keep_alive_max.as_secs()).unwrap_or(u16::MAX);
     let is_keep_alive_ours =
         version == Version::V5 && longest > 0 && (connect.keep_alive == 0 || connect.keep_alive > longest);
@@ -252,23 +254,24 @@ fn client_id(connect: &Connect) -> Result<(Text, Option<Text>), No> {
     Ok((made.clone(), Some(made)))
 }
 
+/// The session to go on with where no other edge is over the log, and whether there was one.
+async fn take_alone(front: &Front, key: &Key, clean_start: bool, expiry_s: u32) -> Result<(Session, bool), Refusal> {
+    let before = take_before(front, key, clean_start).await?;
+    let is_present = before.is_some();
+    let mut session = before.unwrap_or_else(|| Session::new(key.clone(), expiry_s));
+    session.expiry_s = expiry_s;
+    Ok((session, is_present))
+}
+
 /// The session that this client left, unless its time is over or the client wants none of it: then it is ended.
 async fn take_before(front: &Front, key: &Key, clean_start: bool) -> Result<Option<Session>, Refusal> {
     let Some((mut saved, saved_at)) = keep::load(&front.hub, key).await? else { return Ok(None) };
-    if !clean_start && !saved.is_over(saved_at, front.started, front.hub.clock().now()) {
-        let head = front.hub.head();
-        if saved.epoch != head.epoch {
-            // Another log stands below the hub: what was under way is of the old one.
-            saved.session.released.clear();
-            saved.session.leftovers.clear();
-            for subscription in &mut saved.session.subscriptions {
-                subscription.standing = Standing { up_to: head.seq, ..Standing::default() };
-            }
-        }
+    if !clean_start && !front.is_over(&saved, saved_at) {
+        saved.of_log(front.hub.head());
         return Ok(Some(saved.session));
     }
     saved.session.groups().for_each(|subscription| leave_group(front, subscription));
-    front.hub.note(vec![keep::forget(key)])?.await?;
+    front.hub.note(vec![keep::forget(&saved.session)])?.await?;
     Ok(None)
 }
 

@@ -8,6 +8,7 @@ pub mod packet;
 
 mod acknowledging;
 mod connection;
+mod elsewhere;
 mod farewell;
 mod front;
 mod greeting;
@@ -61,6 +62,7 @@ pub async fn serve(listener: Listener, front: Front, stopping: Stopping) -> usiz
 /// # Errors
 /// When the log can't be read.
 pub async fn start(front: &Front, stopping: &Stopping) -> Result<(), headwater_event::Refusal> {
+    elsewhere::start(front, stopping).await?;
     sweeper::take_up(front).await?;
     tokio::spawn(sweeper::run(front.clone(), stopping.clone()));
     tokio::spawn(sys::run(front.clone(), stopping.clone()));

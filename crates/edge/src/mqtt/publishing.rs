@@ -59,8 +59,10 @@ impl Connection {
         let len = publish.payload.len();
         let checked = self.front.hub.precheck(self.outlet.who(), &topic, len);
         checked.map_err(|refusal| No::Refused(refusal::publish_reason(&refusal)))?;
+        // Other edges, as groups, hear of nothing but what is in the log.
+        let is_heard_there = self.front.elsewhere.is_some();
         let is_wanted_by_group = qos == Qos::AtMostOnce && self.front.shares.want(topic.as_str());
-        let is_kept = qos > Qos::AtMostOnce || publish.retain || is_wanted_by_group;
+        let is_kept = qos > Qos::AtMostOnce || publish.retain || is_wanted_by_group || is_heard_there;
         // A state may be met by a subscription that is yet to come; 3.1.1 has none that leaves one's own out.
         let may_be_met = publish.retain && self.about.version == Version::V5;
         let from = (self.about.is_marking || may_be_met).then(|| self.mark().clone());

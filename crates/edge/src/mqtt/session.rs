@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use headwater_event::{Epoch, Filter, GroupName, Seq, Text, Time};
+use headwater_event::{Epoch, Filter, GroupName, Position, Seq, Text, Time};
 use headwater_hub::{Standing, WatchId};
 
 use super::packet::{Qos, SubscribeOptions, Version};
@@ -18,6 +18,11 @@ pub(super) const NEVER: u32 = u32::MAX;
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) key: Key,
+    /// Where the claim of its connection stands in the log, if other edges are over it; 0 where this process has the log alone.
+    pub(super) term: Seq,
+    /// Which edge had that connection, in which life of its process; and where that keeps its notes.
+    pub(super) place: Text,
+    pub(super) home: Text,
     /// For how many seconds it is kept after the connection has ended; 0 ends it with the connection.
     pub(super) expiry_s: u32,
     /// Ordered by filter.
@@ -73,15 +78,32 @@ pub(super) struct Saved {
 }
 
 impl Session {
-    pub(super) const fn new(key: Key, expiry_s: u32) -> Self {
+    pub(super) fn new(key: Key, expiry_s: u32) -> Self {
         Self {
             key,
+            term: 0,
+            place: Text::default(),
+            home: Text::default(),
             expiry_s,
             subscriptions: Vec::new(),
             open: BTreeSet::new(),
             released: Vec::new(),
             leftovers: Vec::new(),
             is_saved: false,
+        }
+    }
+
+    /// The same session, for a connection that goes on with it.
+    pub(super) fn copied(&self) -> Self {
+        Self {
+            key: self.key.clone(),
+            place: self.place.clone(),
+            home: self.home.clone(),
+            subscriptions: self.subscriptions.clone(),
+            open: self.open.clone(),
+            released: self.released.clone(),
+            leftovers: self.leftovers.clone(),
+            ..*self
         }
     }
 
@@ -111,6 +133,18 @@ impl Session {
 }
 
 impl Saved {
+    /// Where another log stands below the hub than the one that it is of, what was under way is of the old one.
+    pub(super) fn of_log(&mut self, head: Position) {
+        if self.epoch == head.epoch {
+            return;
+        }
+        self.session.released.clear();
+        self.session.leftovers.clear();
+        for subscription in &mut self.session.subscriptions {
+            subscription.standing = Standing { up_to: head.seq, ..Standing::default() };
+        }
+    }
+
     /// Whether its time is over. `started` is when this process began: a session that was connected when the last one died
     /// had its connection until then at least.
     pub(super) fn is_over(&self, saved_at: Time, started: Time, now: Time) -> bool {
@@ -165,10 +199,10 @@ impl Session {
 }
 
 /// Numbers of seven bits a byte, low ones first, and texts with their length before them.
-struct Writer(Vec<u8>);
+pub(super) struct Writer(pub(super) Vec<u8>);
 
 impl Writer {
-    fn number(&mut self, mut number: u64) {
+    pub(super) fn number(&mut self, mut number: u64) {
         while number >= 0x80 {
             self.0.push(u8::try_from(number & 0x7F).unwrap_or_default() | 0x80);
             number >>= 7;
@@ -176,7 +210,7 @@ impl Writer {
         self.0.push(u8::try_from(number).unwrap_or_default());
     }
 
-    fn text(&mut self, text: &str) {
+    pub(super) fn text(&mut self, text: &str) {
         self.number(text.len() as u64);
         self.0.extend_from_slice(text.as_bytes());
     }
@@ -204,16 +238,16 @@ impl Writer {
     }
 }
 
-struct Reader<'a>(&'a [u8]);
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn byte(&mut self) -> Option<u8> {
+    pub(super) fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*first)
     }
 
-    fn number(&mut self) -> Option<u64> {
+    pub(super) fn number(&mut self) -> Option<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -225,7 +259,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    fn text(&mut self) -> Option<&'a str> {
+    pub(super) fn text(&mut self) -> Option<&'a str> {
         let len = usize::try_from(self.number()?).ok()?;
         let (text, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;

@@ -72,7 +72,8 @@ impl Connection {
 /// A subscription is no more; with the last one its group ends.
 pub(super) fn leave_group(front: &Front, subscription: &Subscription) {
     let Some(group) = subscription.group.clone() else { return };
-    if front.shares.leave(&group) {
+    // Others may have members in it that this edge knows nothing of.
+    if front.shares.leave(&group) && front.elsewhere.is_none() {
         let hub = Arc::clone(&front.hub);
         tokio::spawn(async move {
             if let Err(refusal) = hub.end_group(&group).await {

@@ -63,10 +63,11 @@ impl Will {
     }
 
     /// Publishes it, if the client still may.
-    pub(super) async fn publish(self, hub: &Hub, who: &Principal) {
+    pub(super) async fn publish(self, front: &Front, who: &Principal) {
+        let hub: &Hub = &front.hub;
         let Self { topic, headers, payload, qos, is_retained, delay: _ } = self;
         let event = Event { id: EventId::generate(), topic, headers, payload, at: Time::default() };
-        let published = if qos == Qos::AtMostOnce && !is_retained {
+        let published = if qos == Qos::AtMostOnce && !is_retained && front.elsewhere.is_none() {
             hub.pass(who, vec![event])
         } else {
             match hub.publish(who, vec![Publication { event, sticky: is_retained }]) {
@@ -92,7 +93,7 @@ impl Wills {
         let task = tokio::spawn(async move {
             // Whether the time is over or hastened, it's the same.
             let _ = tokio::time::timeout(delay, hastened.notified()).await;
-            will.publish(&later.hub, &who).await;
+            will.publish(&later, &who).await;
             later.wills.forget(&of_later, &own);
         });
         waiting.insert(key, Waiting { timer: task.abort_handle(), now, turn });

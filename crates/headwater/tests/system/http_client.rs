@@ -206,13 +206,18 @@ pub struct WebSocket {
 
 impl WebSocket {
     pub fn connect(addr: SocketAddr) -> io::Result<Self> {
+        Self::open(addr, "/v1/ws")
+    }
+
+    /// The same at another path, where something else is spoken.
+    pub fn open(addr: SocketAddr, path: &str) -> io::Result<Self> {
         let socket = TcpStream::connect(addr)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_nodelay(true)?;
         let mut reader = BufReader::new(socket);
         write!(
             reader.get_mut(),
-            "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )?;
         let (status, headers) = read_head(&mut reader)?;
@@ -237,6 +242,11 @@ impl WebSocket {
 
     /// The next text frame; pings are passed over (a hub that pings takes any traffic as a sign of life).
     pub fn next(&mut self) -> io::Result<serde_json::Value> {
+        Ok(serde_json::from_str(&self.text()?).expect("frames are JSON"))
+    }
+
+    /// The same as text.
+    pub fn text(&mut self) -> io::Result<String> {
         loop {
             let mut head = [0; 2];
             self.reader.read_exact(&mut head)?;
@@ -250,7 +260,7 @@ impl WebSocket {
             let mut body = vec![0; usize::try_from(len).expect("fits")];
             self.reader.read_exact(&mut body)?;
             match head[0] {
-                0x81 => return Ok(serde_json::from_slice(&body).expect("frames are JSON")),
+                0x81 => return Ok(String::from_utf8(body).expect("text frames are UTF-8")),
                 0x89 => {}
                 0x88 => return Err(io::Error::new(io::ErrorKind::ConnectionAborted, format!("closed: {body:?}"))),
                 other => panic!("an unexpected frame: {other:#x}"),

@@ -37,6 +37,8 @@ mod catch_up;
 mod durable_before_ack;
 mod fsync_failure_stops_acks;
 mod migrate;
+#[cfg(feature = "engines")]
+mod mqtt_elsewhere;
 mod mqtt_sessions;
 mod nodes;
 mod nothing_twice_from_a_resending_client;
@@ -44,6 +46,8 @@ mod overload_is_refused_not_suffered;
 mod refused_means_nothing_happened;
 mod scaled;
 mod shop;
+#[cfg(feature = "engines")]
+mod socketio_elsewhere;
 mod start_wait;
 mod sticky_first;
 mod torn_tail;

@@ -158,6 +158,12 @@ impl MqttClient {
         self.write(&packet(kind << 4 | flags, &id.to_be_bytes()))
     }
 
+    /// Waits until the server has heard all that was said so far; what is told meanwhile stays to be read.
+    pub fn heard(&mut self) {
+        self.write(&packet(0xC0, &[])).unwrap();
+        self.wait_for(&Packet::Pong);
+    }
+
     /// DISCONNECT, and then nothing more.
     pub fn leave(mut self) {
         self.write(&packet(0xE0, &[])).unwrap();

@@ -3,6 +3,7 @@
 mod client;
 mod place;
 
+mod beside;
 mod connecting;
 mod delivering;
 mod hostile;

@@ -27,7 +27,8 @@ pub struct Place {
     pub hub: Arc<Hub>,
     pub clock: Clock,
     pub stop: Stop,
-    _folder: tempfile::TempDir,
+    log: Arc<EventLog>,
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl Place {
@@ -53,10 +54,25 @@ impl Place {
             ahead_bytes: 1 << 20,
             ..OpenOptions::new(folder.path())
         };
+        let log = Arc::new(EventLog::open(options).unwrap());
+        let place = Self::over(log, clock, access, |hub| Front::new(hub, settings)).await;
+        Self { _folder: Some(folder), ..place }
+    }
+
+    /// Two edges over one log, in which a client may come to either.
+    pub async fn pair() -> (Self, Self) {
+        let front = |home| move |hub| Front::beside_others(hub, MqttSettings::default(), home);
+        let first = Self::new().await;
+        let one = Self::over(first.log.clone(), first.clock.clone(), Access::open(), front("one")).await;
+        let other = Self::over(first.log.clone(), first.clock.clone(), Access::open(), front("other")).await;
+        (Self { _folder: first._folder, ..one }, other)
+    }
+
+    async fn over(log: Arc<EventLog>, clock: Clock, access: Access, front: impl Fn(Arc<Hub>) -> Front) -> Self {
         let fanout = FanoutSettings { tick: Duration::from_millis(10), ..FanoutSettings::default() };
         let hub_settings = headwater_hub::Settings { fanout, access, clock: clock.clone(), ..Default::default() };
-        let hub = Hub::start(Arc::new(EventLog::open(options).unwrap()), hub_settings);
-        let (front, stop) = (Front::new(hub.clone(), settings), Stop::default());
+        let hub = Hub::start(log.clone(), hub_settings);
+        let (front, stop) = (front(hub.clone()), Stop::default());
         let bind = || Listener::bind("127.0.0.1:0".parse().unwrap(), AcceptSettings::default()).unwrap();
         let (bare, web) = (bind(), bind());
         let (addr, http) = (bare.local_addr(), web.local_addr());
@@ -64,7 +80,7 @@ impl Place {
         let serving = ServeSettings { mqtt: Some(front.clone()), ..ServeSettings::default() };
         tokio::spawn(mqtt::serve(bare, front, stop.listen()));
         tokio::spawn(http::serve(web, hub.clone(), serving, stop.listen()));
-        Self { addr, http, hub, clock, stop, _folder: folder }
+        Self { addr, http, hub, clock, stop, log, _folder: None }
     }
 
     /// A client that begins afresh and leaves nothing behind.
