@@ -18,6 +18,8 @@ mod mosquitto;
 mod nats;
 #[cfg(feature = "engines")]
 mod nats_alone;
+#[cfg(feature = "engines")]
+mod nats_cluster;
 mod network;
 #[cfg(feature = "engines")]
 mod nats_order;
