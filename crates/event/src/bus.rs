@@ -71,6 +71,17 @@ pub enum Durability {
     Synced,
 }
 
+impl Durability {
+    /// The word for it, where it's told to others.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Quorum => "quorum",
+            Self::Synced => "synced",
+        }
+    }
+}
+
 /// How far back an engine can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replay {

@@ -36,6 +36,9 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response<Body> {
     let mut out = b"{\"status\":".to_vec();
     // What depends on others alone doesn't make us unready: there is nothing that a restart of ours would mend.
     write_str(if is_good && !is_whole { "degraded" } else { word(is_good) }, &mut out);
+    // What clients are promised here, whatever the engine.
+    out.extend_from_slice(b",\"durability\":");
+    write_str(app.hub.abilities().durability.word(), &mut out);
     out.extend_from_slice(b",\"parts\":[");
     for (at, (name, health)) in parts.iter().enumerate() {
         out.extend_from_slice(if at == 0 { b"{\"name\":" } else { b",{\"name\":" });

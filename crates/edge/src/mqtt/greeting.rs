@@ -106,7 +106,7 @@ pub(super) async fn greet(mut wire: Wire, front: Front, origin: Origin, stopping
     decoder.set(version, front.settings.packet_len_max);
     let mut answer = connack(&front, &session, is_present, assigned.as_ref(), keep_alive_s, is_keep_alive_ours);
     if is_told {
-        let means = headers::meaning_of(front.hub.abilities().durability);
+        let means = front.hub.abilities().durability.word();
         let told = &mut answer.properties.explanation.user_properties;
         told.push((headers::DURABILITY.into(), means.into()));
         told.push((headers::LOG.into(), front.hub.head().epoch.to_string().into()));

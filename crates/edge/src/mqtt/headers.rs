@@ -5,7 +5,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD as BASE64;
-use headwater_event::{Durability, Event, Headers, Text};
+use headwater_event::{Event, Headers, Text};
 
 use super::packet::{PayloadFormat, PublishProperties, Qos, Reason};
 
@@ -47,15 +47,6 @@ pub(super) fn asks_to_be_told(properties: &[(Text, Text)]) -> bool {
 /// What an event is to the hub.
 pub(super) fn told(attempt: u32, event: &Event) -> String {
     format!("{attempt} {} {}", event.at.as_micros(), event.id)
-}
-
-/// What an acknowledgement means, in one word.
-pub(super) const fn meaning_of(durability: Durability) -> &'static str {
-    match durability {
-        Durability::Written => "written",
-        Durability::Quorum => "quorum",
-        Durability::Synced => "synced",
-    }
 }
 
 /// What an event's headers mean to MQTT.

@@ -15,6 +15,7 @@ async fn the_process_says_how_it_is() {
     assert_eq!(place.get("/healthz").await.json()["status"], "ok");
     let ready = place.get("/readyz").await;
     assert_eq!((ready.status, &ready.json()["parts"][0]["name"]), (200, &"log".into()));
+    assert_eq!(ready.json()["durability"], "synced", "what an acknowledgement means");
 }
 
 #[tokio::test]
