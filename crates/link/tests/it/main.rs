@@ -20,9 +20,9 @@ mod nats;
 mod nats_alone;
 #[cfg(feature = "engines")]
 mod nats_cluster;
-mod network;
 #[cfg(feature = "engines")]
 mod nats_order;
+mod network;
 #[cfg(feature = "engines")]
 mod rabbit;
 mod talk;
