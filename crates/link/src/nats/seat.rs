@@ -31,6 +31,10 @@ use crate::local::{self, lock};
 /// How often the server hears that deliveries are worked on while it waits for an answer: two of these may get lost.
 const PROGRESSES: u32 = 3;
 
+/// How often the server says that it still has our request. After twice that in silence it's asked anew: a cluster forgets requests
+/// with the node that led the group.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
 /// How long a group without members keeps its deliveries here, unless its one member is to be alone.
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -157,7 +161,7 @@ impl Seat {
     async fn bring(&self, consumer: &Pull, is_again: bool) -> Option<String> {
         let mut stopping = self.stop.subscribe();
         let messages = tokio::select! {
-            messages = consumer.stream().max_messages_per_batch(AT_ONCE).messages() => messages,
+            messages = consumer.stream().max_messages_per_batch(AT_ONCE).heartbeat(HEARTBEAT).messages() => messages,
             () = stopped(&mut stopping) => return None,
         };
         let mut messages = match messages {
