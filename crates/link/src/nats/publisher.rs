@@ -73,9 +73,9 @@ pub(super) async fn run(shared: Arc<Shared>, jobs: mpsc::Receiver<Job>) {
     let mut stopping = shared.stop.subscribe();
     let (flights, first, next, left) = Default::default();
     let mut publisher = Publisher { shared, jobs, flights, first, next, left };
-    loop {
+    for tries in 0.. {
         let connected = tokio::select! {
-            connected = Wire::connect(&publisher.shared.address) => connected,
+            connected = Wire::connect(&publisher.shared, tries) => connected,
             () = stopped(&mut stopping) => return,
         };
         let ended = match connected {

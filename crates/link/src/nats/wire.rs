@@ -10,7 +10,8 @@ use async_nats::jetstream::context::ContextBuilder;
 use async_nats::{Auth, AuthError, ConnectOptions, Event};
 use tokio::sync::watch;
 
-use super::{ACK_TIME_MAX, CONNECT_TIME_MAX, IN_FLIGHT_MAX};
+use super::shared::Shared;
+use super::{ACK_TIME_MAX, CONNECT_TIME_MAX, IN_FLIGHT_MAX, PING_AFTER};
 use crate::address::Address;
 
 /// The connection.
@@ -20,7 +21,9 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) async fn connect(address: &Address) -> Result<Self, String> {
+    /// Connects to one of the servers, the next one with each try.
+    pub(super) async fn connect(shared: &Shared, tries: usize) -> Result<Self, String> {
+        let address = &shared.address;
         let (tell, lost) = watch::channel(false);
         let heard = move |event| {
             if matches!(event, Event::Disconnected | Event::Closed) {
@@ -29,8 +32,9 @@ impl Wire {
             ready(())
         };
         let options = ConnectOptions::with_auth_callback(once(address)).max_reconnects(1);
-        let options = options.connection_timeout(CONNECT_TIME_MAX).event_callback(heard);
-        let place = format!("nats://{}:{}", address.host, address.port);
+        let options = options.connection_timeout(CONNECT_TIME_MAX).ping_interval(PING_AFTER).event_callback(heard);
+        let places = places(shared);
+        let place = format!("nats://{}", places[tries % places.len()]);
         let client = options.connect(place).await.map_err(|error| error.to_string())?;
         let context = ContextBuilder::new()
             .timeout(ACK_TIME_MAX)
@@ -45,6 +49,17 @@ impl Wire {
         // Who would tell is gone with the connection.
         let _ = self.lost.clone().wait_for(|lost| *lost).await;
     }
+}
+
+/// The server of the address, and those of its cluster that it has told of: it may be the one that is away.
+fn places(shared: &Shared) -> Vec<String> {
+    let mut places = vec![format!("{}:{}", shared.address.host, shared.address.port)];
+    for told in shared.context.client().server_info().connect_urls {
+        if !places.contains(&told) {
+            places.push(told);
+        }
+    }
+    places
 }
 
 /// Says who we are the first time, and nothing when the library wants to connect again: that ends it.
