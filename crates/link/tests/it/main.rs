@@ -19,6 +19,8 @@ mod nats;
 #[cfg(feature = "engines")]
 mod nats_alone;
 #[cfg(feature = "engines")]
+mod nats_breaks;
+#[cfg(feature = "engines")]
 mod nats_cluster;
 #[cfg(feature = "engines")]
 mod nats_order;

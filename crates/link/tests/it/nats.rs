@@ -201,7 +201,7 @@ pub struct Nats {
     more: String,
     host: Ipv4Addr,
     pub port: u16,
-    monitor: u16,
+    pub monitor: u16,
     child: Child,
 }
 
