@@ -174,7 +174,6 @@ struct Bound {
 
 impl Bound {
     /// Binds all that are on, and tells where; who comes now waits in the kernel for a moment.
-    ///
     fn bind(config: &Config, takes: &Takes, tls: Option<&Arc<Tls>>, listening: &mut Listening) -> anyhow::Result<Self> {
         let mut counts = Vec::new();
         let mut bind = |spoken| -> anyhow::Result<Option<Listener>> {

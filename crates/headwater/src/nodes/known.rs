@@ -117,15 +117,6 @@ impl Nodes {
     }
 }
 
-/// The word for what an acknowledgement means.
-pub const fn word(durability: Durability) -> &'static str {
-    match durability {
-        Durability::Written => "written",
-        Durability::Quorum => "quorum",
-        Durability::Synced => "synced",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

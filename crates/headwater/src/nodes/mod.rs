@@ -15,7 +15,7 @@ mod sample;
 
 pub use beat::State;
 pub use id::{AUTO, check_id};
-pub use known::{Nodes, Start, Watching, word};
+pub use known::{Nodes, Start, Watching};
 pub use lags::Lags;
 pub use roster::Seen;
 

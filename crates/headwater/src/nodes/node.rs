@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::beat::{Beat, LISTED_MAX, State};
-use super::known::{Nodes, Start, Watching, word};
+use super::known::{Nodes, Start, Watching};
 use super::roster::{News, missed, returned};
 use super::sample::Sampler;
 use super::{BEAT_EVERY, LOOK_EVERY, Lags, NODES_MAX, OVERHEARD, PREFIX, STATES};
@@ -75,7 +75,7 @@ impl Node {
             is_kept: talk.as_ref().is_some_and(|talk| talk.is_kept()),
             talk,
             every,
-            beat: Beat::first(nodes.me(), every, hub.now(), roles, engine, word(durability)),
+            beat: Beat::first(nodes.me(), every, hub.now(), roles, engine, durability.word()),
             sampler: Sampler::default(),
             written: None,
             double: None,

@@ -68,7 +68,7 @@ fn list_of(shared: &Shared, after: Option<&str>, limit: usize) -> Value {
             u64::try_from((BEAT_EVERY * MISSED_BEATS + LOOK_EVERY).as_millis()).unwrap_or(u64::MAX),
         "engine": {
             "at": engine,
-            "durability": nodes::word(durability),
+            "durability": durability.word(),
             "means": meant(durability),
         },
         "alive": count(nodes::State::Alive),
