@@ -179,6 +179,10 @@ impl Core {
         {
             drop(intake);
             let outcome = self.commit(batch, true);
+            if !self.threaded {
+                // Who came meanwhile found a commit under way, and there's no thread that looks after them.
+                self.write_waiting();
+            }
             return Box::pin(std::future::ready(outcome));
         }
         self.leave_to_writer(intake)

@@ -11,6 +11,8 @@ use headwater_event::{Bus, Clock, Later, Seq, Time};
 use headwater_eventlog::disk::{Disk, DiskFile};
 use headwater_eventlog::{EVENT_LEN_MAX, EventLog, OpenOptions};
 
+use crate::kit::event;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_embedded_engine_keeps_the_contract_of_the_bus() {
     let declared = contract::run_all(&|| Box::pin(async { Box::new(Embedded::new(true)) as Box<dyn Harness> })).await;
@@ -29,6 +31,21 @@ async fn the_embedded_engine_without_threads_of_its_own_keeps_it_too() {
         let make = || -> Later<'static, _> { Box::pin(async { Box::new(Embedded::new(false)) as Box<dyn Harness> }) };
         assert_eq!(contract::run(case, &make).await, contract::Outcome::Kept, "{}", case.name);
     }
+}
+
+#[tokio::test]
+async fn who_comes_while_another_caller_commits_is_answered_without_a_writers_thread() {
+    let harness = Embedded::new(false);
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let log = Arc::clone(&harness.log);
+    *harness.disk.during_sync.lock().unwrap() = Some(Box::new(move || {
+        // It finds a commit under way, and nobody else comes after it.
+        assert!(tell.send(log.append(vec![event("2", "t", "second")])).is_ok());
+    }));
+    harness.log.append(vec![event("1", "t", "first")]).await.expect("appended");
+    let second = told.await.expect("called");
+    let receipts = tokio::time::timeout(Duration::from_secs(20), second).await.expect("waits for ever");
+    assert_eq!(receipts.expect("appended").get(0).position.seq, 2);
 }
 
 /// What is kept of the log when a case has it freed: of the 8 MB that those cases write, the last three.
@@ -106,9 +123,13 @@ impl Harness for Embedded {
     }
 }
 
+/// What happens while the next sync is under way.
+type DuringSync = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
+
 /// A folder in memory that knows what was synced.
 #[derive(Default)]
 struct Memory {
+    during_sync: DuringSync,
     files: Mutex<HashMap<String, Arc<Mutex<Pages>>>>,
     failing: Arc<AtomicBool>,
 }
@@ -129,11 +150,12 @@ impl Memory {
             let pages = Pages { bytes: synced.clone(), synced, unsynced: Vec::new() };
             (name.clone(), Arc::new(Mutex::new(pages)))
         });
-        Self { files: Mutex::new(left.collect()), failing: Arc::default() }
+        Self { files: Mutex::new(left.collect()), ..Self::default() }
     }
 
     fn handle(&self, pages: &Arc<Mutex<Pages>>) -> Arc<dyn DiskFile> {
-        Arc::new(MemoryFile { pages: Arc::clone(pages), failing: Arc::clone(&self.failing) })
+        let (failing, during_sync) = (Arc::clone(&self.failing), Arc::clone(&self.during_sync));
+        Arc::new(MemoryFile { pages: Arc::clone(pages), failing, during_sync })
     }
 }
 
@@ -180,6 +202,7 @@ impl Disk for Memory {
 struct MemoryFile {
     pages: Arc<Mutex<Pages>>,
     failing: Arc<AtomicBool>,
+    during_sync: DuringSync,
 }
 
 impl MemoryFile {
@@ -211,6 +234,10 @@ impl DiskFile for MemoryFile {
 
     fn sync(&self) -> io::Result<()> {
         self.fails()?;
+        let during_sync = self.during_sync.lock().unwrap().take();
+        if let Some(happens) = during_sync {
+            happens();
+        }
         let pages = &mut *self.pages.lock().unwrap();
         pages.synced.resize(pages.bytes.len(), 0);
         for (from, len) in pages.unsynced.drain(..) {
